@@ -1,0 +1,1 @@
+"""Floor 1: what to train. Recipes, their schema, checks and estimates."""

@@ -1,0 +1,1 @@
+"""Floor 2: one launch on disk. Run directories, records, metrics and processes."""
