@@ -1,0 +1,104 @@
+"""Every setting that TRL's SFT and DPO commands know, without importing TRL.
+
+`schema.json` is a snapshot of TRL's own dataclasses (name, type, default, choices, help text),
+made by `python -m workbench.worker.schema_dump`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+STAGES = ("sft", "dpo")
+"""Stages in the order in which they run."""
+
+OWN_KEYS = {
+    "title": "One line that names the recipe in lists.",
+    "description": "A few sentences: what the recipe is for.",
+    "probe_prompts": "Prompts that are answered before and after each stage, and in comparisons.",
+}
+"""The workbench's own keys; they never reach TRL."""
+
+LAUNCH_KEYS = ("accelerate_config", "num_processes", "num_machines", "machine_rank")
+"""Keys that TRL hands to `accelerate launch`."""
+
+Kind = Literal["int", "float", "bool", "str", "list", "dict"]
+SNAPSHOT = Path(__file__).with_name("schema.json")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting of TRL.
+
+    Attributes:
+        kind: Type of its value; a `float` takes integers too.
+        optional: Whether null is allowed.
+        choices: Allowed values of a text, or of each item of a list; empty = any.
+        help: TRL's own help text.
+        stages: The stages that know it.
+        source: TRL's dataclass, such as `DPOConfig`.
+    """
+
+    name: str
+    kind: Kind
+    optional: bool
+    default: Any
+    choices: tuple[str, ...]
+    help: str
+    stages: tuple[str, ...]
+    source: str
+
+
+class Schema:
+    """The settings of both stages; a default may differ between them."""
+
+    def __init__(self, snapshot: dict[str, Any]) -> None:
+        self.versions: dict[str, str] = snapshot["versions"]
+        known = {stage: {f["name"] for f in snapshot["fields"][stage]} for stage in STAGES}
+        self._fields: dict[str, dict[str, Field]] = {
+            stage: {
+                raw["name"]: _field(raw, tuple(s for s in STAGES if raw["name"] in known[s]))
+                for raw in snapshot["fields"][stage]
+            }
+            for stage in STAGES
+        }
+
+    def field(self, name: str, stage: str | None = None) -> Field | None:
+        """A setting by name, of one stage or of whichever stage knows it."""
+        for candidate in (stage,) if stage else STAGES:
+            if name in self._fields[candidate]:
+                return self._fields[candidate][name]
+        return None
+
+    def names(self, stage: str | None = None) -> list[str]:
+        """Names of one stage's settings or of all, in TRL's order."""
+        stages = (stage,) if stage else STAGES
+        return list(dict.fromkeys(name for s in stages for name in self._fields[s]))
+
+    def nearest(self, name: str, stage: str | None = None) -> str:
+        """The valid key that a misspelt one most likely means, or an empty text."""
+        valid = [*self.names(stage), *OWN_KEYS, *STAGES]
+        return next(iter(difflib.get_close_matches(name, valid, n=1, cutoff=0.6)), "")
+
+
+def _field(raw: dict[str, Any], stages: tuple[str, ...]) -> Field:
+    return Field(
+        name=raw["name"],
+        kind=raw["kind"],
+        optional=raw["optional"],
+        default=raw["default"],
+        choices=tuple(raw["choices"]),
+        help=raw["help"],
+        stages=stages,
+        source=raw["source"],
+    )
+
+
+@functools.cache
+def load_schema() -> Schema:
+    """The snapshot, read once per process."""
+    return Schema(json.loads(SNAPSHOT.read_text(encoding="utf-8")))

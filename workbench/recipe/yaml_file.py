@@ -1,0 +1,181 @@
+"""Reading YAML with the place of every value, and editing values without touching the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from workbench.base.problems import Problem
+
+Path = tuple[str | int, ...]
+SIZE_LIMIT_CHARACTERS = 1_000_000
+DEPTH_LIMIT = 50
+NODE_LIMIT = 20_000
+_FLOAT = re.compile(r"[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+|[-+]?\.\d+[eE][-+]?\d+")
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Place in a file, both numbers counted from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass
+class Document:
+    """A parsed file.
+
+    Attributes:
+        data: Plain dicts, lists and scalars; empty when the file could not be read.
+        marks: Place of each value; of a mapping's entries also under the path of the key.
+        root: The node tree that `workbench.recipe.yaml_edit` works on.
+        problems: Everything that is wrong with the file as YAML.
+    """
+
+    source: str
+    data: dict[str, Any] = field(default_factory=dict)
+    marks: dict[Path, Mark] = field(default_factory=dict)
+    root: yaml.MappingNode | None = None
+    problems: list[Problem] = field(default_factory=list)
+
+    def where(self, path: Path) -> str:
+        """`file:line:column` of a value, of its nearest parent that is known, or the file."""
+        while path and path not in self.marks:
+            path = path[:-1]
+        mark = self.marks.get(path)
+        return f"{self.source}:{mark.line}:{mark.column}" if mark else self.source
+
+
+def parse(text: str, source: str) -> Document:
+    """Read a YAML mapping; whatever is wrong ends in `problems`, never in an exception.
+
+    Differs from PyYAML where people fall into traps: a key that stands twice is an error, and
+    `5e-5` is a float. Only plain data is built (safe loader), the size is limited.
+    """
+    document = Document(source)
+    try:
+        _guard(text)
+        root = yaml.compose(text.removeprefix("\ufeff"), Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
+        what = f"this is not valid YAML: {error.problem or error.context}"
+        document.problems.append(Problem(what, where, "Check quotes, brackets and indentation."))
+        return document
+    except (yaml.YAMLError, ValueError) as error:
+        what = " ".join(str(error).split())
+        document.problems.append(Problem(what, source, "Save the recipe as plain UTF-8 YAML."))
+        return document
+    if root is None:
+        document.problems.append(Problem("the file is empty", source, "Copy a shipped recipe."))
+    elif not isinstance(root, yaml.MappingNode):
+        what = "the file is not a mapping of keys to values"
+        document.problems.append(Problem(what, source, "Write lines such as `beta: 0.1`."))
+    else:
+        document.root = root
+        _Builder(document).build()
+    return document
+
+
+def _guard(text: str) -> None:
+    """Refuse what could exhaust memory or the stack before a tree is built of it."""
+    if len(text) > SIZE_LIMIT_CHARACTERS:
+        raise ValueError(f"the file has {len(text):,} characters; a recipe has a few thousand")
+    depth = 0
+    events = yaml.parse(text.removeprefix("\ufeff"), Loader=_Loader)
+    for count, event in enumerate(events):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEPTH_LIMIT or count > NODE_LIMIT:
+            raise ValueError("the file is nested too deeply or too long for a recipe")
+
+
+class _Builder:
+    """Turns the node tree into data, notes places and duplicate keys."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.nodes = 0
+
+    def build(self) -> None:
+        try:
+            self.document.data = self._mapping(self.document.root, ())
+        except ValueError as error:
+            self.document.data = {}
+            self.document.problems.append(Problem(str(error), self.document.source))
+
+    def _value(self, node: yaml.Node, path: Path) -> Any:
+        # Aliases repeat a node without repeating its text, so only a count stops an alias bomb.
+        self.nodes += 1
+        if self.nodes > NODE_LIMIT:
+            raise ValueError("the file's aliases expand to too many values")
+        self.document.marks.setdefault(path, _mark(node))
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(item, (*path, i)) for i, item in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _mapping(self, node: Any, path: Path) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in _entries(node):
+            key = str(key_node.value)
+            if key in result:
+                self._duplicate(key, key_node, (*path, key))
+                continue
+            self.document.marks[(*path, key)] = _mark(key_node)
+            result[key] = self._value(value_node, (*path, key))
+        return result
+
+    def _duplicate(self, key: str, node: yaml.Node, path: Path) -> None:
+        first, again = self.document.marks[path], _mark(node)
+        self.document.problems.append(
+            Problem(
+                f"{key} stands twice, first in line {first.line}",
+                f"{self.document.source}:{again.line}:{again.column}",
+                "Keep one of the two.",
+            )
+        )
+
+    def _scalar(self, node: yaml.Node, path: Path) -> Any:
+        if node.tag == "tag:yaml.org,2002:str":
+            plain = getattr(node, "style", None) is None
+            return float(node.value) if plain and _FLOAT.fullmatch(node.value) else node.value
+        constructor = yaml.SafeLoader("")
+        try:
+            return constructor.construct_object(node)
+        except (yaml.YAMLError, ValueError) as error:
+            problem = getattr(error, "problem", None) or str(error)
+            self.document.problems.append(
+                Problem(f"cannot read the value: {problem}", self.document.where(path))
+            )
+            return None
+
+
+def _entries(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """A mapping's own entries, then those that `<<` merges in and it does not have itself."""
+    own = {key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
+    merged: list[tuple[yaml.Node, yaml.Node]] = []
+    for key, value in node.value:
+        if key.tag != "tag:yaml.org,2002:merge":
+            yield key, value
+            continue
+        sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        for source in sources:
+            if isinstance(source, yaml.MappingNode):
+                merged += [entry for entry in _entries(source) if entry[0].value not in own]
+                own |= {key.value for key, _ in merged}
+    yield from merged
+
+
+def _mark(node: yaml.Node) -> Mark:
+    return Mark(node.start_mark.line + 1, node.start_mark.column + 1)
