@@ -1,0 +1,245 @@
+"""The run directory: one launch on disk. It is the truth, every front end is a viewer of it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+
+from workbench.base.files import json_safe, make_private_dir, write_atomic
+from workbench.base.paths import Paths, safe_name
+from workbench.base.problems import Problem, ProblemError
+from workbench.recipe.recipe import Recipe, resolve
+
+CHECKPOINT_FILES = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state.pth")
+INCOMPLETE_MARK = "checkpoint-is-incomplete.txt"
+
+
+class RunDirectory:
+    """Names of the files of one run; see `workbench/README.md` for what each holds."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RunDirectory) and other.path == self.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    @property
+    def record(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "train.log"
+
+    @property
+    def generate_log(self) -> Path:
+        return self.path / "generate.log"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def comparisons(self) -> Path:
+        return self.path / "comparisons.jsonl"
+
+    @property
+    def scores(self) -> Path:
+        return self.path / "scores.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "run.lock"
+
+    def config(self, stage: str) -> Path:
+        """The stage's resolved TRL config."""
+        return self.path / f"{stage}.yaml"
+
+    def output(self, stage: str) -> Path:
+        """TRL's output_dir of the stage: checkpoints, and the final adapter at its top."""
+        return self.path / stage
+
+    def adapter(self, stage: str) -> Path | None:
+        """The stage's final adapter, once it is saved."""
+        folder = self.output(stage)
+        return folder if (folder / "adapter_config.json").is_file() else None
+
+    def checkpoints(self, stage: str) -> list[Path]:
+        """Complete checkpoints, oldest first; half-written ones are left out."""
+        found = []
+        for folder in self.output(stage).glob("checkpoint-*"):
+            number = folder.name.removeprefix("checkpoint-")
+            if number.isdigit() and is_complete_checkpoint(folder):
+                found.append((int(number), folder))
+        return [folder for _, folder in sorted(found)]
+
+
+def is_complete_checkpoint(folder: Path) -> bool:
+    """Whether training can resume from a checkpoint as if it had never stopped.
+
+    The optimizer, the scheduler and the random state must be there: without them the Trainer
+    resumes silently with other losses.
+    """
+    if (folder / INCOMPLETE_MARK).exists():
+        return False
+    for name in CHECKPOINT_FILES:
+        file = folder / name
+        if not file.is_file() or file.stat().st_size == 0:
+            return False
+    try:
+        state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+        step = int(state["global_step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    weights = (*folder.glob("adapter_model.*"), *folder.glob("model*.safetensors"))
+    has_weights = any(file.stat().st_size > 0 for file in weights)
+    return has_weights and folder.name == f"checkpoint-{step}"
+
+
+def create_run(
+    paths: Paths,
+    recipe: Recipe,
+    *,
+    name: str = "",
+    parent: str = "",
+    start_adapter: Path | None = None,
+) -> RunDirectory:
+    """Make the directory of a new run, with everything that its worker needs to know.
+
+    Args:
+        name: A name for people; the recipe's file name when empty.
+        parent: Id of the run that this one goes on from.
+        start_adapter: Adapter that the first stage trains further.
+
+    Raises:
+        ProblemError: The directory cannot be written.
+    """
+    name = name or (
+        recipe.path.parent.name if recipe.path.name == "recipe.yaml" else recipe.path.stem
+    )
+    try:
+        run = _new_directory(paths, name)
+        write_atomic(run.recipe, recipe.text)
+        for stage in recipe.stages:
+            config = resolve(recipe, stage, output_dir=run.output(stage), models=paths.models)
+            head = f"# trl {stage} --config {run.config(stage).name}\n"
+            body = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
+            write_atomic(run.config(stage), head + body)
+        _write_first_record(run, recipe, paths, name, parent, start_adapter)
+    except OSError as error:
+        what = f"cannot make a run directory: {error.strerror or error}"
+        hint = "Free disk space or set DPO_WORKBENCH_HOME to a folder that you may write."
+        raise ProblemError(Problem(what, str(paths.runs), hint)) from error
+    return run
+
+
+def _new_directory(paths: Paths, name: str) -> RunDirectory:
+    make_private_dir(paths.runs)
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    run = RunDirectory(paths.runs / f"{stamp}-{safe_name(name)[:40]}-{secrets.token_hex(2)}")
+    run.path.mkdir(mode=0o700)
+    return run
+
+
+def _write_first_record(
+    run: RunDirectory,
+    recipe: Recipe,
+    paths: Paths,
+    name: str,
+    parent: str,
+    start_adapter: Path | None,
+) -> None:
+    config = yaml.safe_load(run.config(recipe.stages[0]).read_text(encoding="utf-8"))
+    record = {
+        "version": 1,
+        "id": run.id,
+        "name": safe_name(name),
+        "title": recipe.title,
+        "recipe_path": str(recipe.path),
+        "state": "queued",
+        "stages": list(recipe.stages),
+        "stage": recipe.stages[0],
+        "model_source": recipe.model,
+        "model_path": config["model_name_or_path"],
+        "models_folder": str(paths.models),
+        "parent": parent,
+        "start_adapter": str(start_adapter) if start_adapter else "",
+        "host": socket.gethostname(),
+        "created": time.time(),
+    }
+    write_atomic(run.record, json.dumps(json_safe(record), indent=1))
+
+
+def list_runs(paths: Paths) -> list[RunDirectory]:
+    """All run directories, newest first."""
+    if not paths.runs.is_dir():
+        return []
+    folders = (child for child in paths.runs.iterdir() if (child / "run.json").is_file())
+    return [RunDirectory(folder) for folder in sorted(folders, key=_age, reverse=True)]
+
+
+def _age(folder: Path) -> tuple[str, float]:
+    # The id begins with the UTC second; the birth of recipe.yaml orders runs of one second.
+    recipe = folder / "recipe.yaml"
+    return folder.name[:15], recipe.stat().st_mtime if recipe.exists() else 0.0
+
+
+def find_run(paths: Paths, key: str) -> RunDirectory:
+    """A run by id, unique prefix of one, name (the newest of that name), or `last`.
+
+    Raises:
+        ProblemError: There is no such run, or a prefix fits several (exit code 2).
+    """
+    runs = list_runs(paths)
+    if not runs:
+        hint = "Start one: dpo-workbench run RECIPE."
+        raise ProblemError(Problem("there are no runs yet", key, hint), exit_code=2)
+    if key == "last":
+        return runs[0]
+    exact = [run for run in runs if run.id == key or _name(run) == key]
+    if exact:
+        return exact[0]
+    matching = [run for run in runs if key and run.id.startswith(key)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        some = ", ".join(run.id for run in matching[:3])
+        hint = "Give more characters."
+        raise ProblemError(Problem(f"several runs begin so: {some}", key, hint), exit_code=2)
+    hint = "List them: dpo-workbench runs."
+    raise ProblemError(Problem("there is no such run", key, hint), exit_code=2)
+
+
+def _name(run: RunDirectory) -> str:
+    try:
+        return str(json.loads(run.record.read_text(encoding="utf-8")).get("name", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
