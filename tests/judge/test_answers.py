@@ -6,8 +6,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -18,6 +16,7 @@ from workbench.judge.answers import (
     load_comparisons,
     save_comparison,
 )
+from workbench.run.directory import RunDirectory
 
 WAIT_SECONDS = 10.0
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -52,8 +51,8 @@ Start = Callable[[str], AnswerProcess]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Any:
-    return SimpleNamespace(path=tmp_path, comparisons=tmp_path / "comparisons.jsonl")
+def run(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(tmp_path)
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def events() -> "queue.Queue[Event]":
 
 
 @pytest.fixture
-def scripted(run: Any, events: "queue.Queue[Event]") -> Iterator[Start]:
+def scripted(run: RunDirectory, events: "queue.Queue[Event]") -> Iterator[Start]:
     """Start a client whose process runs the given script after HEAD."""
     started: list[AnswerProcess] = []
 
@@ -142,7 +141,7 @@ def test_cancel_reaches_the_process(scripted: Start, events: "queue.Queue[Event]
 
 
 def test_a_death_while_loading_is_told_with_its_cause(
-    scripted: Start, events: "queue.Queue[Event]", run: Any
+    scripted: Start, events: "queue.Queue[Event]", run: RunDirectory
 ) -> None:
     (run.path / "generate.log").write_text("ValueError: of an earlier start\n")
     process = scripted("raise OSError('adapter_config.json is missing')\n")
@@ -220,14 +219,16 @@ def test_close_ends_a_process_that_does_not_listen(
     process.close()
 
 
-def test_the_log_is_private(scripted: Start, events: "queue.Queue[Event]", run: Any) -> None:
+def test_the_log_is_private(
+    scripted: Start, events: "queue.Queue[Event]", run: RunDirectory
+) -> None:
     process = scripted(ECHO)
     process.start()
     until(events, "ready")
     assert stat.S_IMODE((run.path / "generate.log").stat().st_mode) == 0o600
 
 
-def test_comparisons_come_back_as_saved(run: Any) -> None:
+def test_comparisons_come_back_as_saved(run: RunDirectory) -> None:
     answer = {"event": "answer", "id": 1, "side": "base", "text": "Hi [/INST]", "tokens": 2}
     save_comparison(run, HELLO, Sampling(seed=5), {"base": {**answer, "seconds": 0.5}})
     with run.comparisons.open("a") as stream:
@@ -242,5 +243,5 @@ def test_comparisons_come_back_as_saved(run: Any) -> None:
     assert json.loads(run.comparisons.read_text().splitlines()[0])["time"] > 0
 
 
-def test_no_comparisons_yet(run: Any) -> None:
+def test_no_comparisons_yet(run: RunDirectory) -> None:
     assert load_comparisons(run) == []

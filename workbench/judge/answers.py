@@ -23,7 +23,6 @@ from workbench.base.text import clean
 if TYPE_CHECKING:
     from workbench.run.directory import RunDirectory
 
-LOG_NAME = "generate.log"
 LOG_TAIL_BYTES = 65536
 QUIT_SECONDS = 3.0
 ANSWER_FIELDS = ("text", "tokens", "seconds", "finish")
@@ -82,7 +81,7 @@ class AnswerProcess:
         with self._lock:
             if self._process is not None:
                 return
-            log = self._run.path / LOG_NAME
+            log = self._run.generate_log
             with log.open("ab") as stderr:
                 log.chmod(0o600)
                 offset = stderr.tell()
@@ -175,7 +174,7 @@ class AnswerProcess:
         requests: list[int | None] = [*waiting]
         if not requests and unexpected and not told:
             requests = [None]
-        step = f"See {self._run.path / LOG_NAME}, then ask again: the models load anew."
+        step = f"See {self._run.generate_log}, then ask again: the models load anew."
         what = last.get("what") if told else None
         return [
             {
