@@ -24,6 +24,9 @@ SHIPPED = next(
 )
 """Folder of the recipes that come with the workbench."""
 
+PATH_KEYS = ("model_name_or_path", "dataset_name", "chat_template_path", "datasets")
+"""Settings that may name local files."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -213,17 +216,25 @@ def resolve(recipe: Recipe, stage: str, *, output_dir: Path, models: Path) -> di
     folder = recipe.path.parent
     config = {"model_name_or_path": None, **recipe.values(stage)}
     source = str(config["model_name_or_path"] or "")
-    local = model_folder(source, models) or local_folder(source, folder)
-    config["model_name_or_path"] = str(local) if local else source
-    for key in ("dataset_name", "chat_template_path"):
-        if isinstance(config.get(key), str):
-            config[key] = _absolute(config[key], folder)
-    if isinstance(config.get("datasets"), list):
-        config["datasets"] = [_resolve_dataset(item, folder) for item in config["datasets"]]
+    converted = model_folder(source, models)
+    if converted is not None:
+        config["model_name_or_path"] = str(converted)
+    for key in PATH_KEYS:
+        if key in config:
+            config[key] = absolute_paths(key, config[key], folder)
     config["output_dir"] = str(output_dir)
     config.setdefault("report_to", "none")
     config.setdefault("logging_nan_inf_filter", False)
     return config
+
+
+def absolute_paths(key: str, value: Any, folder: Path) -> Any:
+    """A setting's value with the files in it, relative to a recipe's folder, made absolute."""
+    if key == "datasets" and isinstance(value, list):
+        return [_absolute_dataset(item, folder) for item in value]
+    if key == "model_name_or_path" and isinstance(value, str):
+        return str(local_folder(value, folder) or value)
+    return _absolute(value, folder) if isinstance(value, str) else value
 
 
 def _absolute(value: str, folder: Path) -> str:
@@ -231,7 +242,7 @@ def _absolute(value: str, folder: Path) -> str:
     return str(found) if found else value
 
 
-def _resolve_dataset(item: Any, folder: Path) -> Any:
+def _absolute_dataset(item: Any, folder: Path) -> Any:
     if not isinstance(item, dict):
         return item
     result = dict(item)
@@ -239,15 +250,15 @@ def _resolve_dataset(item: Any, folder: Path) -> Any:
         if isinstance(result.get(key), str):
             result[key] = _absolute(result[key], folder)
     if "data_files" in result:
-        result["data_files"] = _resolve_files(result["data_files"], folder)
+        result["data_files"] = _absolute_files(result["data_files"], folder)
     return result
 
 
-def _resolve_files(value: Any, folder: Path) -> Any:
+def _absolute_files(value: Any, folder: Path) -> Any:
     if isinstance(value, list):
-        return [_resolve_files(item, folder) for item in value]
+        return [_absolute_files(item, folder) for item in value]
     if isinstance(value, dict):
-        return {key: _resolve_files(item, folder) for key, item in value.items()}
+        return {key: _absolute_files(item, folder) for key, item in value.items()}
     if not isinstance(value, str) or re.match(r"[a-z0-9]+://", value):
         return value
     pattern = any(sign in value for sign in "*?[")

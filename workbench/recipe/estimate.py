@@ -1,0 +1,141 @@
+"""What a recipe amounts to: effective batch, steps, trainable parameters, memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.recipe.base_model import model_config
+from workbench.recipe.check_data import count_rows
+from workbench.recipe.recipe import Recipe
+
+LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "smollm3")
+ADAM_STATES_BYTES = 8
+"""Two fp32 moments per trained parameter."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Figures of one stage; None where this machine cannot know.
+
+    Attributes:
+        effective_batch: Rows (or pairs) per optimizer step.
+        rows: Training rows before any is dropped.
+        steps: Optimizer steps.
+        trainable, total: Parameters that are trained, and of the whole model with adapter.
+        memory_bytes: Rough peak of weights, adapter, optimizer, activations and logits.
+    """
+
+    effective_batch: int
+    rows: int | None
+    steps: int | None
+    trainable: int | None
+    total: int | None
+    memory_bytes: int | None
+
+
+def totals(recipe: Recipe, stage: str, models: Path) -> Totals:
+    """Figures of a stage from the recipe, local data files and the model's config.json."""
+    batch = _number(recipe, "per_device_train_batch_size", stage)
+    effective = batch * _number(recipe, "gradient_accumulation_steps", stage)
+    rows = count_rows(recipe, stage)
+    config = model_config(recipe.model, recipe.path.parent, models)
+    shapes = module_shapes(config) if config else {}
+    total = trainable = memory = None
+    if config and shapes:
+        base = parameter_count(config)
+        adapter = _adapter_parameters(recipe, stage, config, shapes)
+        total, trainable = base + adapter, adapter or base
+        memory = _memory(recipe, stage, config, base, trainable, batch)
+    return Totals(effective, rows, _steps(recipe, stage, rows, effective), trainable, total, memory)
+
+
+def _number(recipe: Recipe, key: str, stage: str) -> int:
+    value = recipe.get(key, stage)
+    return int(value) if isinstance(value, int | float) and value >= 1 else 1
+
+
+def _steps(recipe: Recipe, stage: str, rows: int | None, effective: int) -> int | None:
+    limit = recipe.get("max_steps", stage)
+    if isinstance(limit, int) and limit > 0:
+        return limit
+    epochs = recipe.get("num_train_epochs", stage)
+    if rows is None or not isinstance(epochs, int | float):
+        return None
+    # As transformers counts: the last, smaller batch of an epoch is a step of its own.
+    return math.ceil(epochs * max(math.ceil(rows / effective), 1))
+
+
+def module_shapes(config: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    """`(in, out)` features of each linear module of one decoder layer, by its name.
+
+    Empty for architectures whose modules are not those of Llama.
+    """
+    if config.get("model_type") not in LLAMA_LIKE:
+        return {}
+    hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+    head = int(config.get("head_dim") or hidden // heads)
+    key_value = head * int(config.get("num_key_value_heads") or heads)
+    inner = int(config["intermediate_size"])
+    return {
+        "q_proj": (hidden, head * heads),
+        "k_proj": (hidden, key_value),
+        "v_proj": (hidden, key_value),
+        "o_proj": (head * heads, hidden),
+        "gate_proj": (hidden, inner),
+        "up_proj": (hidden, inner),
+        "down_proj": (inner, hidden),
+    }
+
+
+def parameter_count(config: dict[str, Any]) -> int:
+    """Parameters of a Llama-like model (biases, which some have, are left out: below 0.1 %)."""
+    hidden, layers = int(config["hidden_size"]), int(config["num_hidden_layers"])
+    layer = sum(i * o for i, o in module_shapes(config).values()) + 2 * hidden
+    embeddings = int(config["vocab_size"]) * hidden
+    tied = bool(config.get("tie_word_embeddings", False))
+    return layers * layer + hidden + embeddings * (1 if tied else 2)
+
+
+def _adapter_parameters(
+    recipe: Recipe, stage: str, config: dict[str, Any], shapes: dict[str, tuple[int, int]]
+) -> int:
+    """LoRA adds r * (in + out) parameters per adapted matrix (Hu et al. 2021, arXiv 2106.09685)."""
+    if not recipe.get("use_peft", stage):
+        return 0
+    targets = recipe.get("lora_target_modules", stage) or ["q_proj", "v_proj"]
+    names = [targets] if isinstance(targets, str) else targets
+    if "all-linear" in names:
+        names = list(shapes)
+    rank = _number(recipe, "lora_r", stage)
+    chosen = [shapes[name] for name in names if name in shapes]
+    return sum(rank * (i + o) for i, o in chosen) * int(config["num_hidden_layers"])
+
+
+def _memory(
+    recipe: Recipe, stage: str, config: dict[str, Any], base: int, trainable: int, batch: int
+) -> int:
+    """Weights, adapter with gradients and Adam states, and activations, in bytes.
+
+    Activations after Korthikanti et al. 2022 (arXiv 2205.05198), table 2, without dropout masks
+    and with attention that keeps no score matrix: about 34 bytes * tokens * hidden per layer in
+    bf16; with checkpointing 2 bytes per layer and one layer whole. DPO holds two rows a pair.
+    """
+    width = 2 if recipe.get("dtype", stage) in ("bfloat16", "float16") else 4
+    weight_bytes: float = width
+    if recipe.get("load_in_4bit", stage):
+        weight_bytes = 0.55
+    elif recipe.get("load_in_8bit", stage):
+        weight_bytes = 1.05
+    length = recipe.get("max_length", stage)
+    tokens = batch * (2 if stage == "dpo" else 1) * (int(length) if length else 1024)
+    hidden, layers = int(config["hidden_size"]), int(config["num_hidden_layers"])
+    layer_bytes = 17 * width * tokens * hidden
+    if recipe.get("gradient_checkpointing", stage):
+        activations = layers * width * tokens * hidden + layer_bytes
+    else:
+        activations = layers * layer_bytes
+    optimizer = trainable * (4 + 4 + ADAM_STATES_BYTES)
+    return int(base * weight_bytes + optimizer + activations)
