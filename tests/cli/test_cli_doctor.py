@@ -1,0 +1,167 @@
+"""doctor: findings from versions, programs and folders that the test supplies."""
+
+import json
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from workbench.base.paths import Paths
+from workbench.cli import doctor, main
+from workbench.cli.doctor import Finding, examine, fits
+
+Capture = pytest.CaptureFixture[str]
+
+
+def finding(paths: Paths, name: str) -> Finding:
+    return next(found for found in examine(paths) if found.name == name)
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program on the PATH whose answer the test writes; without it there is none."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
+    monkeypatch.setattr(
+        "workbench.cli.doctor.shutil.which",
+        lambda name: str(folder / name) if (folder / name).exists() else None,
+    )
+    return folder / "nvidia-smi"
+
+
+def answer(program: Path, script: str) -> None:
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(stat.S_IRWXU)
+
+
+def test_every_line_is_ok_or_says_what_to_do(home: Path, capsys: Capture) -> None:
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for number, line in enumerate(lines):
+        assert line.startswith(("ok       ", "warning  ", " " * 9))
+        if line.startswith("warning"):
+            assert lines[number + 1].startswith(" " * 9)
+
+
+def test_doctor_as_json(home: Path, capsys: Capture) -> None:
+    assert main(["doctor", "--json"]) == 0
+    findings = {found["name"]: found for found in json.loads(capsys.readouterr().out)}
+    assert findings["python"]["state"] == "ok"
+    assert str(home) in findings["runs"]["value"]
+    assert {"torch", "cpu", "memory", "terminal", "network"} <= set(findings)
+
+
+@pytest.mark.parametrize(
+    ("version", "wanted", "good"),
+    [
+        ("2.13.0+cpu", ">=2.10,<2.14", True),
+        ("2.14.0", ">=2.10,<2.14", False),
+        ("2.9.1", "<2.14,>=2.10", False),
+        ("6.0", ">=6", True),
+        ("5.99", ">=6", False),
+        ("8.2.8", "", True),
+        ("1.0", "!=1.0", True),
+    ],
+)
+def test_version_ranges(version: str, wanted: str, good: bool) -> None:
+    assert fits(version, wanted) is good
+
+
+@pytest.mark.parametrize(
+    ("version", "value", "step"),
+    [
+        ("", "not installed", "-m pip install 'plotext>=5.3.2,<6'"),
+        ("6.1.0", "6.1.0, tested is >=5.3.2,<6", "-m pip install 'plotext>=5.3.2,<6'"),
+        ("5.3.2", "5.3.2", ""),
+    ],
+)
+def test_a_package_of_the_stack(
+    version: str, value: str, step: str, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_version", lambda _: version)
+    monkeypatch.setattr(doctor, "_wanted", lambda _: ">=5.3.2,<6")
+    found = finding(paths, "plotext")
+    assert (found.state, found.value) == ("warning" if step else "ok", value)
+    assert found.next_step.endswith(step)
+
+
+def test_the_declared_ranges_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = ["torch<2.14,>=2.10", "plotext (>=5.3.2)", "torchao>=1; extra == 'x'", "rich"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: declared)
+    assert doctor._wanted("torch") == "<2.14,>=2.10"
+    assert doctor._wanted("plotext") == ">=5.3.2"
+    assert doctor._wanted("torchao") == ""
+    assert doctor._wanted("rich") == ""
+
+
+def test_no_gpu_is_a_warning_with_a_way_on(paths: Paths, nvidia_smi: Path) -> None:
+    found = finding(paths, "gpu")
+    assert found.state == "warning"
+    assert found.value == "none seen: nvidia-smi is not installed"
+    assert found.next_step == ("Training runs on the CPU: the quickstart recipe is made for that.")
+
+
+def test_gpus_are_listed_with_their_memory(
+    paths: Paths, nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(nvidia_smi, "echo 'Big GPU, 143771, 512, 570.1'; echo 'MIG GPU, [N/A], [N/A], 570.1'")
+    monkeypatch.setattr(doctor, "_version", lambda _: "2.13.0+cpu")
+    assert finding(paths, "gpu 0").value == "Big GPU, 151 GB, 537 MB of it in use, driver 570.1"
+    assert finding(paths, "gpu 1").value == "MIG GPU, driver 570.1"
+    assert finding(paths, "torch build").value == "for CPUs only, but there is a GPU"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'No devices were found'; exit 6", "nvidia-smi says: No devices were found"),
+        ("echo 'driver mismatch' >&2; exit 1", "nvidia-smi says: driver mismatch"),
+        ("exit 0", "nvidia-smi says: nothing"),
+    ],
+)
+def test_a_driver_that_fails(paths: Paths, nvidia_smi: Path, script: str, said: str) -> None:
+    answer(nvidia_smi, script)
+    assert finding(paths, "gpu").value == f"none seen: {said}"
+
+
+def test_a_program_that_cannot_run(paths: Paths, nvidia_smi: Path) -> None:
+    nvidia_smi.write_text("")
+    assert "does not answer (PermissionError)" in finding(paths, "gpu").value
+
+
+@pytest.mark.parametrize("hidden", ["", "-1"])
+def test_hidden_gpus_are_told(
+    hidden: str, paths: Paths, nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(nvidia_smi, "echo 'Big GPU, 143771, 512, 570.1'")
+    monkeypatch.setattr(doctor, "_version", lambda _: "2.13.0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    assert finding(paths, "torch build").value == "CUDA_VISIBLE_DEVICES hides every GPU"
+
+
+def test_a_memory_limit_of_the_container_counts(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = tmp_path / "memory.max"
+    limit.write_text("1000000000\n")
+    monkeypatch.setattr(doctor, "CGROUP_LIMIT", limit)
+    found = finding(paths, "memory")
+    assert (found.state, found.value) == ("warning", "1 GB, 1 GB free")
+
+
+def test_a_full_disk_is_a_warning(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = SimpleNamespace(total=1, used=1, free=10**9)
+    monkeypatch.setattr("workbench.cli.doctor.shutil.disk_usage", lambda _: usage)
+    found = finding(paths, "runs")
+    assert found.state == "warning"
+    assert found.value == f"{paths.runs}, 1 GB free"
+
+
+def test_a_token_is_only_told_as_present(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    found = finding(paths, "model hub")
+    assert found.value.endswith("logged in, HF_HUB_OFFLINE is set")
+    assert "secret" not in str(examine(paths))

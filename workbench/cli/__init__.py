@@ -1,0 +1,16 @@
+"""Floor 5: the command `dpo-workbench`. Nothing heavy is imported before a command is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code (see `workbench.cli.execute`)."""
+    from workbench.cli.parser import build_parser
+
+    arguments = build_parser().parse_args(argv)
+
+    from workbench.cli.execute import execute
+
+    return execute(arguments)

@@ -1,0 +1,30 @@
+"""The terminal app, where there is a terminal."""
+
+from __future__ import annotations
+
+import argparse
+
+from workbench.base.paths import Paths
+from workbench.base.problems import Problem, ProblemError
+from workbench.cli.execute import BAD_USAGE
+from workbench.cli.output import interactive
+
+
+def open_app(arguments: argparse.Namespace, paths: Paths) -> int:
+    """Open the app; without a terminal say which commands do its work."""
+    if not interactive():
+        problem = Problem(
+            "the app needs a terminal on stdin and stdout",
+            next_step="Without one use the commands: quickstart, run, recipes, runs, status, "
+            "logs, stop, compare (dpo-workbench --help).",
+        )
+        raise ProblemError(problem, exit_code=BAD_USAGE)
+    return show_app(paths)
+
+
+def show_app(paths: Paths, *, open_run: str = "") -> int:
+    """Run the app until the person leaves it, on the Monitor of the run `open_run` if given."""
+    from workbench.tui.app import run_app
+
+    run_app(paths, open_run=open_run)
+    return 0

@@ -1,0 +1,245 @@
+"""`doctor`: what this machine has, what is missing, what to do. Never imports torch."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from workbench.base.paths import Paths
+from workbench.cli.output import one_line, pad, print_json, size
+
+DISTRIBUTION = "dpo-workbench"
+STACK = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "textual", "plotext")
+OPTIONAL = {"bitsandbytes": "needed by QLoRA recipes (load_in_4bit)"}
+MINIMUM_MEMORY_BYTES = 3e9
+MINIMUM_DISK_BYTES = 5e9
+MINIMUM_COLUMNS, MINIMUM_LINES = 80, 24
+NVIDIA_SMI_SECONDS = 20.0
+GPU_QUERY = "name,memory.total,memory.used,driver_version"
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; a warning says what to do in `next_step`."""
+
+    name: str
+    state: str
+    value: str
+    next_step: str = ""
+
+
+def doctor(arguments: argparse.Namespace, paths: Paths) -> int:
+    """Print every finding. Warnings do not fail: what is missing may not be needed."""
+    findings = examine(paths)
+    if arguments.json:
+        print_json([asdict(finding) for finding in findings])
+        return 0
+    for finding in findings:
+        line = f"{finding.state:<8} {pad(finding.name, 14)} {one_line(finding.value)}"
+        print(line.rstrip())
+        if finding.next_step:
+            print(f"{'':<9}{finding.next_step}")
+    return 0
+
+
+def examine(paths: Paths) -> list[Finding]:
+    """All findings of this machine."""
+    devices = gpus()
+    return [
+        _ok("dpo-workbench", f"{_version(DISTRIBUTION) or 'not installed as a package'}"),
+        _ok("python", f"{platform.python_version()} ({sys.executable})"),
+        _ok("system", f"{platform.system()} {platform.release()} {platform.machine()}"),
+        *(_package(name) for name in STACK),
+        *(_optional(name, use) for name, use in OPTIONAL.items()),
+        *_gpu_findings(devices),
+        _torch_build(devices),
+        _ok("cpu", f"{_usable_cores()} of {os.cpu_count()} cores usable"),
+        _memory(),
+        _disk("runs", paths.runs),
+        _disk("model cache", paths.models),
+        _hub(),
+        _terminal(),
+        _ok("network", "only needed to download a model or data set that is not here yet"),
+    ]
+
+
+def _ok(name: str, value: str) -> Finding:
+    return Finding(name, "ok", value)
+
+
+def _warning(name: str, value: str, next_step: str) -> Finding:
+    return Finding(name, "warning", value, next_step)
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _wanted(name: str) -> str:
+    """The range that this package declares for another, such as ">=5.3.2,<6"; "" for none."""
+    try:
+        declared = importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    for requirement in declared:
+        match = re.match(rf"{re.escape(name)}\s*\(?([<>=!~][^;)]*)", requirement)
+        if match and "extra" not in requirement:
+            return match[1].strip()
+    return ""
+
+
+def fits(version: str, wanted: str) -> bool:
+    """Whether a version lies in a range of `>=` and `<` bounds; other bounds are not judged."""
+    release = _release(version)
+    for bound in filter(None, wanted.split(",")):
+        match = re.fullmatch(r"\s*(>=|<)\s*([\d.]+)\s*", bound)
+        if match and (release >= _release(match[2])) != (match[1] == ">="):
+            return False
+    return True
+
+
+def _release(version: str) -> tuple[int, ...]:
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    parts = [int(part) for part in match[0].split(".")] if match else []
+    while parts and parts[-1] == 0:
+        parts.pop()
+    return tuple(parts)
+
+
+def _package(name: str) -> Finding:
+    version, wanted = _version(name), _wanted(name)
+    if version and fits(version, wanted):
+        return _ok(name, version)
+    install = f"Install it: {sys.executable} -m pip install '{name}{wanted}'"
+    if version:
+        return _warning(name, f"{version}, tested is {wanted}", install)
+    return _warning(name, "not installed", install)
+
+
+def _optional(name: str, use: str) -> Finding:
+    version = _version(name)
+    return _ok(name, version or f"not installed; {use}")
+
+
+def gpus() -> list[str] | str:
+    """One line a GPU as nvidia-smi names them, or why there is none."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return "nvidia-smi is not installed"
+    command = [program, f"--query-gpu={GPU_QUERY}", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=NVIDIA_SMI_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"nvidia-smi does not answer ({type(error).__name__})"
+    lines = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+    if answer.returncode or not lines:
+        said = (lines or answer.stderr.strip().splitlines() or ["nothing"])[0]
+        return f"nvidia-smi says: {said}"
+    return lines
+
+
+def _gpu_findings(devices: list[str] | str) -> list[Finding]:
+    if isinstance(devices, str):
+        step = "Training runs on the CPU: the quickstart recipe is made for that."
+        return [_warning("gpu", f"none seen: {devices}", step)]
+    return [_ok(f"gpu {index}", _gpu_text(line)) for index, line in enumerate(devices)]
+
+
+def _gpu_text(line: str) -> str:
+    fields = [field.strip() for field in line.split(",")]
+    if len(fields) != len(GPU_QUERY.split(",")):
+        return line
+    name, total, used, driver = fields
+    if total.isdecimal() and used.isdecimal():
+        # nvidia-smi counts in MiB.
+        memory = f"{size(int(total) * 2**20)}, {size(int(used) * 2**20)} of it in use"
+        return f"{name}, {memory}, driver {driver}"
+    return f"{name}, driver {driver}"
+
+
+def _torch_build(devices: list[str] | str) -> Finding:
+    version = _version("torch")
+    if "+cpu" in version and isinstance(devices, list):
+        step = "Install the CUDA build, see https://pytorch.org/get-started/locally/"
+        return _warning("torch build", "for CPUs only, but there is a GPU", step)
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if isinstance(devices, list) and hidden is not None and hidden.strip() in ("", "-1"):
+        step = "Unset CUDA_VISIBLE_DEVICES to train on the GPU."
+        return _warning("torch build", "CUDA_VISIBLE_DEVICES hides every GPU", step)
+    return _ok("torch build", "for CPUs" if "+cpu" in version else "for GPUs and CPUs")
+
+
+def _usable_cores() -> int | None:
+    # Only Linux tells which cores a process may use.
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+
+
+def _memory() -> Finding:
+    memory = psutil.virtual_memory()
+    total, free = memory.total, memory.available
+    try:
+        limit = int(CGROUP_LIMIT.read_text())
+        total, free = min(total, limit), min(free, limit)
+    except (OSError, ValueError):
+        pass
+    value = f"{size(total)}, {size(free)} free"
+    if free < MINIMUM_MEMORY_BYTES:
+        return _warning("memory", value, "Close other programs: the quickstart takes about 3 GB.")
+    return _ok("memory", value)
+
+
+def _disk(name: str, folder: Path) -> Finding:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    value = f"{folder}, {size(free)} free"
+    if not os.access(existing, os.W_OK):
+        step = "Make it writable, or set DPO_WORKBENCH_HOME to a folder of yours."
+        return _warning(name, f"{folder} cannot be written", step)
+    if free < MINIMUM_DISK_BYTES:
+        step = "Free some space (dpo-workbench rm RUN), or set DPO_WORKBENCH_HOME elsewhere."
+        return _warning(name, value, step)
+    return _ok(name, value)
+
+
+def _hub() -> Finding:
+    """Where Hugging Face models are cached; a token is only told as present."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    token = "HF_TOKEN" in os.environ or (home / "token").exists()
+    offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
+    notes = ["logged in" if token else "no token: gated models cannot be downloaded"]
+    if offline:
+        notes.append("HF_HUB_OFFLINE is set")
+    return _ok("model hub", f"cache {home}, {', '.join(notes)}")
+
+
+def _terminal() -> Finding:
+    if not sys.stdout.isatty():
+        return _ok("terminal", "none on stdout: the app needs one, the other commands do not")
+    wide, high = shutil.get_terminal_size()
+    kind = os.environ.get("TERM", "")
+    depth = os.environ.get("COLORTERM") or ("256 colours" if "256color" in kind else "few colours")
+    value = f"{wide}x{high}, {kind or 'TERM is not set'}, {depth}, {sys.stdout.encoding}"
+    if wide < MINIMUM_COLUMNS or high < MINIMUM_LINES:
+        step = f"Make it at least {MINIMUM_COLUMNS}x{MINIMUM_LINES} for the app."
+        return _warning("terminal", value, step)
+    if "utf" not in sys.stdout.encoding.lower():
+        return _warning("terminal", value, "Set LANG to a UTF-8 locale, such as C.UTF-8.")
+    if kind in ("", "dumb"):
+        return _warning("terminal", value, "Set TERM, for instance to xterm-256color.")
+    return _ok("terminal", value)

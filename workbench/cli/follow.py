@@ -1,0 +1,152 @@
+"""Follow a run from outside: one progress line, redrawn on a terminal, repeated elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from workbench.base.files import LineTail
+from workbench.base.text import clean
+from workbench.cli.output import columns, cut, duration, number, redrawable
+from workbench.run.directory import RunDirectory
+from workbench.run.metrics import MetricsReader
+from workbench.run.record import RunRecord, is_active, read_record
+
+POLL_SECONDS = 0.3
+PLAIN_SECONDS = 10.0
+PLAIN_LOG_SECONDS = 5.0
+BAR_CELLS = 16
+RATE_ROWS = 20
+LOG_TAIL_BYTES = 4096
+CLEAR_TO_END = "\x1b[K"
+
+# Metric names are TRL's; the first one that a stage logs is shown.
+SHOWN = (
+    ("loss", ("loss",)),
+    ("accuracy", ("rewards/accuracies", "mean_token_accuracy")),
+    ("margin", ("rewards/margins",)),
+)
+
+
+class ProgressPrinter:
+    """Writes progress: one line redrawn in place, or plain lines that do not flood a log."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        redraw: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = stream
+        self._redraw = redraw
+        self._clock = clock
+        self._last_text = ""
+        self._last_key: object = None
+        self._last_time = 0.0
+
+    def show(self, text: str, *, key: object, logged: bool) -> None:
+        """Show a line.
+
+        Args:
+            key: what changes only at moments that a reader must not miss (state, stage).
+            logged: whether the trainer logged something since the last call.
+        """
+        if self._redraw:
+            self._stream.write(f"\r{cut(text, columns() - 1)}{CLEAR_TO_END}")
+        else:
+            waited = self._clock() - self._last_time
+            due = waited >= (PLAIN_LOG_SECONDS if logged else PLAIN_SECONDS)
+            if text == self._last_text or not (due or key != self._last_key):
+                return
+            self._stream.write(f"{text}\n")
+            self._last_text, self._last_key, self._last_time = text, key, self._clock()
+        self._stream.flush()
+
+    def end(self) -> None:
+        """Leave the redrawn line's place clean for what comes next."""
+        if self._redraw:
+            self._stream.write(f"\r{CLEAR_TO_END}")
+            self._stream.flush()
+
+
+def follow(
+    run: RunDirectory, *, stream: TextIO | None = None, poll_seconds: float = POLL_SECONDS
+) -> RunRecord:
+    """Show a run's progress until it has ended and return its last record.
+
+    Args:
+        stream: where to write; stdout if not given, redrawn in place if it is a terminal.
+        poll_seconds: pause between two looks at the run's files.
+    """
+    redraw = stream is None and redrawable()
+    printer = ProgressPrinter(stream or sys.stdout, redraw=redraw)
+    reader, log = MetricsReader(run), LineTail(run.log)
+    log.skip_to_last(LOG_TAIL_BYTES)
+    said = ""
+    try:
+        while True:
+            record = read_record(run)
+            logged = reader.poll()
+            said = last_words(log) or said
+            text = progress_line(record, reader, said)
+            printer.show(text, key=(record.state, record.stage), logged=logged)
+            if not is_active(record):
+                return record
+            time.sleep(poll_seconds)
+    finally:
+        printer.end()
+
+
+def last_words(log: LineTail) -> str:
+    """The last line with any text in it that a log got since the last call; "" for none."""
+    pieces = [piece for line in log.read() for piece in clean(line).splitlines()]
+    return next((piece.strip() for piece in reversed(pieces) if piece.strip()), "")
+
+
+def progress_line(record: RunRecord, reader: MetricsReader, said: str) -> str:
+    """`dpo [####----] 12/40 30%  loss 0.512  accuracy 0.71  margin 0.84  310 tok/s  left 4:12`."""
+    stage = record.stage or "run"
+    if record.max_steps <= 0 or record.step <= 0:
+        return f"{stage} {record.state}: {said}" if said else f"{stage} {record.state}"
+    share = min(1.0, record.step / record.max_steps)
+    filled = round(share * BAR_CELLS)
+    parts = [
+        f"{stage} [{'#' * filled}{'-' * (BAR_CELLS - filled)}] "
+        f"{record.step}/{record.max_steps} {share:.0%}"
+    ]
+    for label, names in SHOWN:
+        value = next((v for name in names if (v := latest(reader, stage, name)) is not None), None)
+        if value is not None:
+            parts.append(f"{label} {number(value)}")
+    speed = latest(reader, stage, "tokens_per_second")
+    if speed is not None:
+        parts.append(f"{number(speed)} tok/s")
+    if record.state != "running":
+        parts.append(record.state)
+    elif (left := seconds_left(record, reader)) is not None:
+        parts.append(f"left {duration(left)}")
+    return "  ".join(parts)
+
+
+def latest(reader: MetricsReader, stage: str, name: str) -> float | None:
+    """The last finite value of a metric in a stage; None before there is one."""
+    points = reader.points(name, stage)
+    return points[-1][1] if points else None
+
+
+def seconds_left(record: RunRecord, reader: MetricsReader) -> float | None:
+    """Time to the end of the stage at the pace of the last log rows; None while unknown."""
+    rows = [
+        (float(row["time"]), int(row["step"]))
+        for row in reader.rows
+        if row["stage"] == record.stage and isinstance(row.get("time"), int | float)
+    ][-RATE_ROWS:]
+    if len(rows) < 2:
+        return None
+    seconds, steps = rows[-1][0] - rows[0][0], rows[-1][1] - rows[0][1]
+    if seconds <= 0 or steps <= 0:
+        return None
+    return (record.max_steps - record.step) * seconds / steps

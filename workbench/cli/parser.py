@@ -1,0 +1,157 @@
+"""The words of the command line; each command names its handler, which is imported only then."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import TypeAlias
+
+from workbench import __version__
+
+# Also `workbench.recipe.schema.STAGES`; that room reads YAML and the whole schema.
+STAGES = ("sft", "dpo")
+RUN_HELP = "id, the start of one, a name, or 'last'"
+RECIPE_HELP = "name of a recipe (see 'recipes') or path of a YAML file"
+EPILOG = """\
+Without a command the terminal app opens. RUN is an id, the start of one, a name, or 'last'.
+Exit codes: 0 done, 1 the run or the check failed, 2 bad usage, 130 interrupted.
+"""
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line. Parsed arguments carry `handler`, a `module:function` of cli."""
+    parser = argparse.ArgumentParser(
+        prog="dpo-workbench",
+        description="Direct Preference Optimization in the terminal: edit, launch, watch, compare.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.set_defaults(handler="app:open_app")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_training(commands)
+    _add_recipes(commands)
+    _add_runs(commands)
+    _add_models(commands)
+    return parser
+
+
+def _command(
+    commands: Commands, name: str, handler: str, help_text: str, *, json: bool = False
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help_text, description=help_text)
+    parser.set_defaults(handler=handler)
+    if json:
+        parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    return parser
+
+
+def _add_training(commands: Commands) -> None:
+    quickstart = _command(
+        commands,
+        "quickstart",
+        "quickstart:quickstart",
+        "train the shipped quickstart recipe and compare base and tuned answers",
+    )
+    quickstart.add_argument(
+        "--headless", action="store_true", help="print progress and results, even in a terminal"
+    )
+    run = _command(commands, "run", "train:run", "train a recipe and follow it", json=True)
+    run.add_argument("recipe", metavar="RECIPE", help=RECIPE_HELP)
+    run.add_argument(
+        "--set",
+        dest="settings",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change a value: beta=0.2, or dpo.beta=0.2 for one stage; may be repeated",
+    )
+    run.add_argument("--stage", choices=STAGES, help="train this stage alone")
+    run.add_argument(
+        "--from", dest="parent", metavar="RUN", help="start from the adapter of this run"
+    )
+    run.add_argument("--name", default="", help="a name for the run")
+    run.add_argument("--detach", action="store_true", help="print the run's id and return at once")
+    resume = _command(commands, "resume", "train:resume_run", "go on from the last checkpoint")
+    resume.add_argument("run", metavar="RUN", help=RUN_HELP)
+    resume.add_argument("--detach", action="store_true", help="return at once")
+
+
+def _add_recipes(commands: Commands) -> None:
+    _command(commands, "recipes", "recipes:recipes", "list the recipes found", json=True)
+    check = _command(
+        commands, "check", "recipes:check_recipes", "report every problem of recipes", json=True
+    )
+    check.add_argument("recipes", metavar="RECIPE", nargs="+", help=RECIPE_HELP)
+    show = _command(
+        commands, "show", "recipes:show", "print the TRL config that each stage resolves to"
+    )
+    show.add_argument("recipe", metavar="RECIPE", help=RECIPE_HELP)
+    show.add_argument("--stage", choices=STAGES, help="this stage alone")
+
+
+def _add_runs(commands: Commands) -> None:
+    _command(commands, "runs", "runs:runs", "list the runs, newest first", json=True)
+    status = _command(commands, "status", "runs:status", "what a run does, and its results",
+                      json=True)  # fmt: skip
+    logs = _command(commands, "logs", "runs:logs", "print a run's log")
+    logs.add_argument(
+        "-f", "--follow", action="store_true", help="go on printing until the run ends"
+    )
+    logs.add_argument(
+        "-n", "--lines", type=_count, default=50, metavar="N", help="last N lines (default 50)"
+    )
+    stop = _command(
+        commands, "stop", "runs:stop_run", "end a run after its step, with a checkpoint"
+    )
+    stop.add_argument("--kill", action="store_true", help="end it now, without a checkpoint")
+    remove = _command(commands, "rm", "runs:remove", "delete a run and everything it made")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
+    for parser in (status, logs, stop, remove):
+        parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+
+
+def _add_models(commands: Commands) -> None:
+    compare = _command(
+        commands, "compare", "compare:compare", "base and tuned answers side by side", json=True
+    )
+    compare.add_argument("run", metavar="RUN", help=RUN_HELP)
+    source = compare.add_mutually_exclusive_group()
+    source.add_argument(
+        "--prompt", dest="prompts", metavar="TEXT", action="append", help="may be repeated"
+    )
+    source.add_argument(
+        "--prompts", dest="prompts_file", metavar="FILE", help="a text file, one prompt a line"
+    )
+    compare.add_argument("--max-new-tokens", type=_count, default=160, metavar="N")
+    compare.add_argument(
+        "--temperature", type=_temperature, default=0.0, help="0 (default) is greedy"
+    )
+    compare.add_argument("--seed", type=int, default=42)
+    merge = _command(commands, "merge", "merge:merge", "write base and adapter as one full model")
+    merge.add_argument("run", metavar="RUN", help=RUN_HELP)
+    merge.add_argument("directory", metavar="DIR", help="a folder that is new or empty")
+    _command(
+        commands, "doctor", "doctor:doctor", "what this machine has, lacks and needs", json=True
+    )
+
+
+def _count(text: str) -> int:
+    """A whole number above 0."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return number
+
+
+def _temperature(text: str) -> float:
+    """A finite number of 0 or more."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+    return number

@@ -1,0 +1,119 @@
+"""`recipes`, `check` and `show`: what can be trained, what is wrong with it, what it means."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workbench.base.paths import Paths
+from workbench.base.problems import Problem, ProblemError
+from workbench.base.text import clean
+from workbench.cli.output import one_line, print_json, size, table
+from workbench.recipe.catalog import Catalog
+from workbench.recipe.checks import check, errors
+from workbench.recipe.estimate import Totals, totals
+from workbench.recipe.recipe import Recipe, apply_overrides, load_recipe, resolve
+
+
+def recipes(arguments: argparse.Namespace, paths: Paths) -> int:
+    """List the shipped recipes, the user's, and those in ./recipes."""
+    entries = Catalog(paths, Path.cwd()).entries()
+    if arguments.json:
+        print_json([asdict(entry) for entry in entries])
+        return 0
+    rows = [
+        (
+            entry.name,
+            entry.origin,
+            "+".join(entry.stages),
+            entry.needs,
+            entry.problem or entry.title,
+        )
+        for entry in entries
+    ]
+    print("\n".join(table(("NAME", "FROM", "STAGES", "NEEDS", "TITLE"), rows)))
+    return 0
+
+
+def check_recipes(arguments: argparse.Namespace, paths: Paths) -> int:
+    """Print all problems of all recipes; 1 when one of them could not be trained."""
+    found = [(key, _problems(paths, key)) for key in arguments.recipes]
+    if arguments.json:
+        print_json([_check_record(key, problems) for key, problems in found])
+    else:
+        for key, problems in found:
+            for problem in problems:
+                print(_problem_line(problem))
+            count = len(errors(problems))
+            print(f"{one_line(key)}: {f'{count} to mend' if count else 'ready to train'}")
+    return int(any(errors(problems) for _, problems in found))
+
+
+def _problems(paths: Paths, key: str) -> list[Problem]:
+    try:
+        return check(load(paths, key), paths)
+    except ProblemError as error:
+        return list(error.problems)
+
+
+def _check_record(key: str, problems: list[Problem]) -> dict[str, Any]:
+    return {
+        "recipe": key,
+        "ok": not errors(problems),
+        "problems": [asdict(problem) for problem in problems],
+    }
+
+
+def _problem_line(problem: Problem) -> str:
+    prefix = "warning: " if problem.severity == "warning" else ""
+    return prefix + one_line(problem)
+
+
+def show(arguments: argparse.Namespace, paths: Paths) -> int:
+    """Print the flat TRL config of each stage as YAML documents, its totals as comments."""
+    recipe = load(paths, arguments.recipe, stage=arguments.stage)
+    fatal = errors(check(recipe, paths))
+    if fatal:
+        raise ProblemError(*fatal)
+    documents = [_stage_document(recipe, stage, paths) for stage in recipe.stages]
+    print("\n---\n".join(documents))
+    return 0
+
+
+def _stage_document(recipe: Recipe, stage: str, paths: Paths) -> str:
+    config = resolve(recipe, stage, output_dir=paths.runs / "RUN" / stage, models=paths.models)
+    lines = [f"# {one_line(recipe.title)}: stage {stage}, as `trl {stage} --config` reads it"]
+    lines += [f"# {line}" for line in total_lines(totals(recipe, stage, paths.models))]
+    dumped = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
+    return "\n".join([*lines, clean(dumped).rstrip()])
+
+
+def total_lines(counted: Totals) -> list[str]:
+    """What a stage adds up to, a line each; what is not known yet is left out."""
+    lines = [f"effective batch size: {counted.effective_batch}"]
+    if counted.rows is not None:
+        lines.append(f"rows: {counted.rows}")
+    if counted.steps is not None:
+        lines.append(f"steps: {counted.steps}")
+    if counted.trainable is not None and counted.total:
+        share = 100 * counted.trainable / counted.total
+        lines.append(f"trainable: {counted.trainable:,} of {counted.total:,} ({share:.2f} %)")
+    if counted.memory_bytes is not None:
+        lines.append(f"memory, roughly: {size(counted.memory_bytes)}")
+    return lines
+
+
+def load(
+    paths: Paths, key: str, *, settings: Sequence[str] = (), stage: str | None = None
+) -> Recipe:
+    """Find and read a recipe by name or path, with `--set` settings written into its text."""
+    path = Catalog(paths, Path.cwd()).find(key)
+    recipe = load_recipe(path, stage=stage)
+    if not settings:
+        return recipe
+    return load_recipe(path, text=apply_overrides(recipe.text, settings), stage=stage)

@@ -1,0 +1,211 @@
+"""`runs`, `status`, `logs`, `stop` and `rm`: what was launched, and what became of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from workbench.base.files import LineTail
+from workbench.base.paths import Paths
+from workbench.base.problems import Problem, ProblemError
+from workbench.base.text import clean
+from workbench.cli.execute import BAD_USAGE, DONE, FAILED
+from workbench.cli.output import (
+    duration,
+    interactive,
+    local_time,
+    number,
+    one_line,
+    print_json,
+    size,
+    table,
+)
+from workbench.run.directory import RunDirectory, find_run, list_runs
+from workbench.run.launch import delete, describe_error, stop
+from workbench.run.metrics import MetricsReader
+from workbench.run.record import RunRecord, is_active, read_record
+
+LOG_POLL_SECONDS = 0.3
+
+
+def runs(arguments: argparse.Namespace, paths: Paths) -> int:
+    """List all runs, newest first."""
+    found = [(run, read_record(run)) for run in list_runs(paths)]
+    if arguments.json:
+        print_json([{**asdict(record), "path": run.path} for run, record in found])
+        return DONE
+    if not found:
+        print("No runs yet. Start one: dpo-workbench quickstart")
+        return DONE
+    rows = [
+        (run.id, record.state, _progress(record), local_time(record.created), _label(record))
+        for run, record in found
+    ]
+    print("\n".join(table(("RUN", "STATE", "STEP", "CREATED", "TITLE"), rows)))
+    return DONE
+
+
+def _label(record: RunRecord) -> str:
+    return f"{record.name}: {record.title}" if record.name else record.title
+
+
+def _progress(record: RunRecord) -> str:
+    steps = f"{record.step}/{record.max_steps}" if record.max_steps else ""
+    return f"{record.stage} {steps}".strip()
+
+
+def status(arguments: argparse.Namespace, paths: Paths) -> int:
+    """What a run does now, or what came of it. The exit code is 0 whatever its state."""
+    run = find_run(paths, arguments.run)
+    record = read_record(run)
+    if arguments.json:
+        print_json(run_json(run, record))
+        return DONE
+    lines = [("run", run.id), ("title", _label(record)), ("state", record.state)]
+    lines += [("step", _progress(record)), ("model", record.model_source)]
+    lines += [("parent", record.parent), ("started", local_time(record.started))]
+    lines += [("took" if record.finished else "since", _elapsed(record)), ("folder", str(run.path))]
+    for label, value in lines:
+        if value:
+            print(f"{label:<8} {one_line(value)}")
+    for name, metric in _latest(run).items():
+        print(f"  {one_line(name):<28} {number(metric)}")
+    _print_results(record)
+    _print_error(record)
+    return DONE
+
+
+def _elapsed(record: RunRecord) -> str:
+    end = record.finished or time.time()
+    return duration(end - record.started) if record.started else ""
+
+
+def _latest(run: RunDirectory) -> dict[str, float]:
+    reader = MetricsReader(run)
+    reader.poll()
+    return dict(reader.latest)
+
+
+def run_json(run: RunDirectory, record: RunRecord) -> dict[str, Any]:
+    """A run as `--json` shows it: its record, folder, last metrics, checkpoints and scores."""
+    return {
+        **asdict(record),
+        "path": run.path,
+        "metrics": _latest(run),
+        "checkpoints": {stage: run.checkpoints(stage) for stage in record.stages},
+        "scores": read_scores(run),
+    }
+
+
+def read_scores(run: RunDirectory) -> dict[str, Any]:
+    """The run's scores.json; empty while there is none."""
+    try:
+        scores = json.loads(run.scores.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return scores if isinstance(scores, dict) else {}
+
+
+def print_summary(run: RunDirectory, record: RunRecord) -> None:
+    """A few lines on a run that has ended, and the command that comes next."""
+    took = _elapsed(record)
+    print(f"{run.id} {record.state}{f' after {took}' if took else ''}")
+    _print_results(record)
+    if record.state == "finished":
+        print(f"Compare base and tuned: dpo-workbench compare {run.id}")
+    elif record.state == "stopped":
+        print(f"Go on from step {record.step}: dpo-workbench resume {run.id}")
+
+
+def _print_results(record: RunRecord) -> None:
+    for stage, result in record.results.items():
+        print(f"  {one_line(stage):<4} {'  '.join(result_parts(result))}")
+
+
+def result_parts(result: dict[str, Any]) -> list[str]:
+    """What a finished stage recorded, as short texts; what is missing is left out."""
+    evaluated = result.get("eval") or {}
+    shown = (
+        ("steps", result.get("steps"), "{:.0f} steps"),
+        ("train_loss", result.get("train_loss"), "train loss {:.3g}"),
+        ("accuracy", evaluated.get("eval_rewards/accuracies"), "held-out accuracy {:.2f}"),
+        ("margin", evaluated.get("eval_rewards/margins"), "margin {:.2f}"),
+    )
+    parts = [form.format(value) for _, value, form in shown if isinstance(value, int | float)]
+    if result.get("seconds"):
+        parts.insert(0, duration(result["seconds"]))
+    for key, where in (("peak_rss_bytes", "memory"), ("peak_gpu_bytes", "GPU memory")):
+        if result.get(key):
+            parts.append(f"peak {where} {size(result[key])}")
+    return parts
+
+
+def end_code(record: RunRecord) -> int:
+    """Exit code of following a run to its end; says on stderr why it did not finish."""
+    if record.state == "finished":
+        return DONE
+    _print_error(record)
+    return FAILED
+
+
+def _print_error(record: RunRecord) -> None:
+    if reason := describe_error(record):
+        print(one_line(reason), file=sys.stderr)
+
+
+def logs(arguments: argparse.Namespace, paths: Paths) -> int:
+    """Print the last lines of a run's log, and with `-f` each new one until the run ends."""
+    run = find_run(paths, arguments.run)
+    tail = LineTail(run.log)
+    last: deque[str] = deque(maxlen=arguments.lines)
+    while lines := _new_lines(tail):
+        last.extend(lines)
+    _print_lines(last)
+    while arguments.follow:
+        active = is_active(read_record(run))
+        lines = _new_lines(tail)
+        _print_lines(lines)
+        if not active and not lines:
+            break
+        if not lines:
+            time.sleep(LOG_POLL_SECONDS)
+    return DONE
+
+
+def _new_lines(tail: LineTail) -> list[str]:
+    return [piece for line in tail.read() for piece in clean(line).split("\n")]
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
+    sys.stdout.flush()
+
+
+def stop_run(arguments: argparse.Namespace, paths: Paths) -> int:
+    """Ask a run to end after its step and to save a checkpoint; `--kill` ends it at once."""
+    print(one_line(stop(find_run(paths, arguments.run), kill=arguments.kill)))
+    return DONE
+
+
+def remove(arguments: argparse.Namespace, paths: Paths) -> int:
+    """Delete a run's folder, after a question unless `--yes`."""
+    run = find_run(paths, arguments.run)
+    if not arguments.yes and not interactive():
+        problem = Problem(
+            f"{run.id} and all its checkpoints would be deleted", next_step="Add --yes to do so."
+        )
+        raise ProblemError(problem, exit_code=BAD_USAGE)
+    question = f"Delete {run.id} with its adapters and checkpoints? [y/N] "
+    if not arguments.yes and input(question).strip().lower() not in ("y", "yes"):
+        print("Nothing was deleted.")
+        return DONE
+    delete(run)
+    print(f"Deleted {run.id}")
+    return DONE

@@ -1,0 +1,111 @@
+"""`run` and `resume`: start a training process of its own, and follow it if wanted."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from workbench.base.paths import Paths
+from workbench.base.problems import Problem, ProblemError
+from workbench.cli.execute import INTERRUPTED, report
+from workbench.cli.follow import follow
+from workbench.cli.output import one_line, print_json
+from workbench.cli.recipes import load
+from workbench.cli.runs import end_code, print_summary, run_json
+from workbench.recipe.checks import check, errors
+from workbench.recipe.recipe import Recipe
+from workbench.run.directory import RunDirectory, create_run, find_run
+from workbench.run.launch import launch, resume
+from workbench.run.record import read_record
+
+
+def run(arguments: argparse.Namespace, paths: Paths) -> int:
+    """Check a recipe, make a run of it, start it, and follow it unless `--detach`."""
+    recipe = load(paths, arguments.recipe, settings=arguments.settings, stage=arguments.stage)
+    started = start(paths, recipe, name=arguments.name, parent=arguments.parent)
+    if arguments.detach:
+        if arguments.json:
+            pid = read_record(started).pid
+            print_json({"run": started.id, "path": started.path, "pid": pid})
+        else:
+            print(started.id)
+        return 0
+    return follow_to_end(started, as_json=arguments.json)
+
+
+def start(
+    paths: Paths, recipe: Recipe, *, name: str = "", parent: str | None = None
+) -> RunDirectory:
+    """Create and launch a run. Warnings go to stderr; ProblemError for what forbids a launch.
+
+    Args:
+        parent: key of the run whose newest adapter the first stage starts from.
+    """
+    problems = check(recipe, paths)
+    fatal = errors(problems)
+    if fatal:
+        raise ProblemError(*fatal)
+    if problems:
+        report(ProblemError(*problems))
+    if parent is None:
+        made = create_run(paths, recipe, name=name)
+    else:
+        source = find_run(paths, parent)
+        made = create_run(
+            paths, recipe, name=name, parent=source.id, start_adapter=newest_adapter(source)
+        )
+    launch(made)
+    return made
+
+
+def newest_adapter(run: RunDirectory) -> Path:
+    """Folder of the adapter of a run's last stage that has one, else its newest checkpoint's.
+
+    Raises:
+        ProblemError: The run has trained no adapter yet.
+    """
+    for stage in reversed(read_record(run).stages):
+        checkpoints = run.checkpoints(stage)
+        adapter = run.adapter(stage) or (checkpoints[-1] if checkpoints else None)
+        if adapter is not None and (adapter / "adapter_config.json").is_file():
+            return adapter
+    problem = Problem(
+        f"run {run.id} has no adapter yet", next_step="Wait for its first checkpoint."
+    )
+    raise ProblemError(problem)
+
+
+def resume_run(arguments: argparse.Namespace, paths: Paths) -> int:
+    """Go on with a stopped, failed or lost run from its newest complete checkpoint."""
+    found = find_run(paths, arguments.run)
+    resume(found)
+    if arguments.detach:
+        print(found.id)
+        return 0
+    return follow_to_end(found)
+
+
+def follow_to_end(run: RunDirectory, *, as_json: bool = False) -> int:
+    """Follow a run, then print what came of it. Ctrl-C leaves the run alone and returns 130."""
+    say = sys.stderr if as_json else sys.stdout
+    print(f"Run {run.id}", file=say)
+    print(f"in {one_line(run.path)}", file=say, flush=True)
+    try:
+        record = follow(run, stream=sys.stderr if as_json else None)
+    except KeyboardInterrupt:
+        print(detached(run), file=sys.stderr)
+        return INTERRUPTED
+    if as_json:
+        print_json(run_json(run, record))
+    else:
+        print_summary(run, record)
+    return end_code(record)
+
+
+def detached(run: RunDirectory) -> str:
+    """What to tell a person who stopped following."""
+    return (
+        f"The training goes on. Watch it: dpo-workbench logs -f {run.id}, or dpo-workbench for "
+        f"the app. Stop it: dpo-workbench stop {run.id}"
+    )
