@@ -22,8 +22,8 @@ def line_of(run: RunDirectory, said: str = "") -> str:
 
 
 def test_before_the_first_step_the_log_speaks(make_run: MakeRun) -> None:
-    run = make_run("starting")
-    assert line_of(run, "Downloading 40 %") == "dpo starting: Downloading 40 %"
+    run = make_run("starting", step=9, max_steps=20)
+    assert line_of(run, "dpo: Downloading 40 %") == "dpo starting: Downloading 40 %"
     assert line_of(run) == "dpo starting"
 
 

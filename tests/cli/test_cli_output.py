@@ -26,7 +26,15 @@ def test_sizes(byte_count: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.5123, "0.512"), (-1.25, "-1.25"), (12345, "12.3k"), (5e-5, "5.0e-05")],
+    [
+        (0, "0"),
+        (0.5123, "0.512"),
+        (-1.25, "-1.25"),
+        (1711, "1711"),
+        (12345, "12.3k"),
+        (-4.04e8, "-404M"),
+        (5e-5, "5.0e-05"),
+    ],
 )
 def test_numbers(value: float, text: str) -> None:
     assert output.number(value) == text

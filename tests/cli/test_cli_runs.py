@@ -45,8 +45,8 @@ def test_runs_lists_the_newest_first(make_run: MakeRun, capsys: Capture) -> None
         ["running", "dpo 3/12"],
         ["finished", "dpo 40/40"],
     ]
-    assert columns[0][4] == "second: Short answers"
-    assert columns[1][4] == "short: Old one"
+    assert columns[0][4] == "Short answers"
+    assert columns[1][4] == "Old one"
 
 
 def test_runs_as_json(make_run: MakeRun, capsys: Capture) -> None:

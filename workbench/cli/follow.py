@@ -109,7 +109,8 @@ def last_words(log: LineTail) -> str:
 def progress_line(record: RunRecord, reader: MetricsReader, said: str) -> str:
     """`dpo [####----] 12/40 30%  loss 0.512  accuracy 0.71  margin 0.84  310 tok/s  left 4:12`."""
     stage = record.stage or "run"
-    if record.max_steps <= 0 or record.step <= 0:
+    if record.state == "starting" or record.max_steps <= 0 or record.step <= 0:
+        said = said.removeprefix(f"{stage}: ")
         return f"{stage} {record.state}: {said}" if said else f"{stage} {record.state}"
     share = min(1.0, record.step / record.max_steps)
     filled = round(share * BAR_CELLS)

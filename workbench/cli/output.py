@@ -15,6 +15,8 @@ from workbench.base.files import json_safe
 from workbench.base.text import clean
 
 FALLBACK_COLUMNS = 80
+# From which size on a number is counted in a unit: 1234 is still read at a glance.
+LARGE_UNITS = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 
 
 def interactive() -> bool:
@@ -96,11 +98,12 @@ def size(byte_count: float) -> str:
 
 
 def number(value: float) -> str:
-    """A metric in at most five characters or so: 0.512, 12.3, 3.1k."""
-    if abs(value) >= 10_000:
-        return f"{value / 1000:.3g}k"
+    """A metric in at most seven characters: 0.512, -12.3, 310, 12.3k, 5.0e-05."""
+    for least, unit, name in LARGE_UNITS:
+        if abs(value) >= least:
+            return f"{value / unit:.3g}{name}"
     if value == 0 or abs(value) >= 0.001:
-        return f"{value:.3g}"
+        return f"{value:.4g}" if abs(value) >= 1000 else f"{value:.3g}"
     return f"{value:.1e}"
 
 

@@ -44,15 +44,11 @@ def runs(arguments: argparse.Namespace, paths: Paths) -> int:
         print("No runs yet. Start one: dpo-workbench quickstart")
         return DONE
     rows = [
-        (run.id, record.state, _progress(record), local_time(record.created), _label(record))
+        (run.id, record.state, _progress(record), local_time(record.created), record.title)
         for run, record in found
     ]
     print("\n".join(table(("RUN", "STATE", "STEP", "CREATED", "TITLE"), rows)))
     return DONE
-
-
-def _label(record: RunRecord) -> str:
-    return f"{record.name}: {record.title}" if record.name else record.title
 
 
 def _progress(record: RunRecord) -> str:
@@ -67,7 +63,7 @@ def status(arguments: argparse.Namespace, paths: Paths) -> int:
     if arguments.json:
         print_json(run_json(run, record))
         return DONE
-    lines = [("run", run.id), ("title", _label(record)), ("state", record.state)]
+    lines = [("run", run.id), ("title", record.title), ("state", record.state)]
     lines += [("step", _progress(record)), ("model", record.model_source)]
     lines += [("parent", record.parent), ("started", local_time(record.started))]
     lines += [("took" if record.finished else "since", _elapsed(record)), ("folder", str(run.path))]
