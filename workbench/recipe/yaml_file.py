@@ -14,6 +14,7 @@ from workbench.base.problems import Problem
 Path = tuple[str | int, ...]
 SIZE_LIMIT_CHARACTERS = 1_000_000
 DEPTH_LIMIT = 50
+QUOTED = ("'", '"', "|", ">")
 NODE_LIMIT = 20_000
 _FLOAT = re.compile(r"[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+|[-+]?\.\d+[eE][-+]?\d+")
 
@@ -148,7 +149,7 @@ class _Builder:
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
         if node.tag == "tag:yaml.org,2002:str":
-            plain = getattr(node, "style", None) is None
+            plain = getattr(node, "style", None) not in QUOTED
             return float(node.value) if plain and _FLOAT.fullmatch(node.value) else node.value
         constructor = yaml.SafeLoader("")
         try:

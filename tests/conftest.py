@@ -1,0 +1,39 @@
+"""Fixtures that every room's tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workbench.base.paths import Paths
+from workbench.recipe.recipe import Recipe, load_recipe
+
+FLAT_RECIPE = """\
+# A comment that stays.
+model_name_or_path: org/model
+use_peft: true
+lora_r: 8
+dataset_name: org/pairs
+beta: 0.1  # how far from the reference
+learning_rate: 5e-5
+"""
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """The user's folders, below a temporary home."""
+    return Paths.from_environment({"DPO_WORKBENCH_HOME": str(tmp_path / "home")})
+
+
+@pytest.fixture
+def make_recipe(tmp_path: Path) -> Callable[..., Recipe]:
+    """Writes a recipe file and reads it back."""
+
+    def make(text: str = FLAT_RECIPE, name: str = "trial.yaml", **options: str) -> Recipe:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return load_recipe(path, **options)
+
+    return make

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from workbench.data.sources import glance, missing_columns, split_files
+
+ROW = {"prompt": "p", "chosen": "a", "rejected": "b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", b'{"x": 1, "y": 2}\n\n{"x": 3, "y": 4}\n'),
+        ("a.jsonl", b'\xef\xbb\xbf{"x": 1, "y": 2}\r\n{"x": 3, "y": 4}'),
+        ("a.json", b'[{"x": 1, "y": 2}, {"x": 3, "y": 4}]'),
+        ("a.json", b'{"x": 1, "y": 2}\n{"x": 3, "y": 4}\n'),
+        ("a.csv", b'x,y\n1,"two\nlines"\n3,4\n'),
+        ("a.tsv", b"x\ty\n1\t2\n3\t4\n"),
+        ("a.jsonl.gz", gzip.compress(b'{"x": 1, "y": 2}\n{"x": 3, "y": 4}\n')),
+    ],
+)
+def test_rows_and_columns(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    found = glance(tmp_path / name)
+    assert (found.rows, found.columns, found.problems) == (2, ("x", "y"), [])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b'{"x": 1}\nnot json\n', "a.jsonl:2: the line is not JSON"),
+        ("a.jsonl", b"[1]\n", "a.jsonl:1: the line is not a JSON object"),
+        ("a.jsonl", b"caf\xe9\n", "not UTF-8"),
+        ("a.jsonl", b"", "the file has no rows"),
+        ("a.json", b"[1, 2", "the file is not JSON"),
+        ("a.json", b'{\n"rows": []\n}', "not a list of rows"),
+        ("a.jsonl.gz", b"no gzip", "cannot read it"),
+    ],
+)
+def test_broken_files(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert message in str(glance(tmp_path / name).problems[0])
+
+
+def test_splits_by_file_name(tmp_path: Path) -> None:
+    for name in ("train.jsonl", "test-0.jsonl", "sub/train_1.jsonl", "README.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(ROW) + "\n")
+    assert [file.name for file in split_files(tmp_path, "train")] == [
+        "train_1.jsonl",
+        "train.jsonl",
+    ]
+    assert [file.name for file in split_files(tmp_path, "test")] == ["test-0.jsonl"]
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "rows.jsonl").write_text("{}\n")
+    assert [file.name for file in split_files(tmp_path / "x", "train")] == ["rows.jsonl"]
+    assert split_files(tmp_path / "x", "test") == []
+
+
+def test_columns_of_each_stage() -> None:
+    assert missing_columns(("chosen", "rejected"), "dpo") == ""
+    assert missing_columns(("prompt",), "dpo") == "chosen and rejected"
+    assert missing_columns(("text",), "sft") == ""
+    assert missing_columns(("prompt",), "sft") != ""
