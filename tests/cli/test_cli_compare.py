@@ -60,7 +60,7 @@ def test_the_recipe_s_prompts_are_the_default(
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [
         "> Why is the sky blue?",
-        "base (3 tokens, 1 s, cut)              | tuned (3 tokens, 1 s, cut)",
+        "base (3 tokens, 1.2 s, cut)            | tuned (3 tokens, 1.2 s, cut)",
         "-" * 38 + " | " + "-" * 38,
         "base: Why is the sky blue? 9           | tuned: Why is the sky blue? 9",
         "",

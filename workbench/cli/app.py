@@ -23,7 +23,11 @@ def open_app(arguments: argparse.Namespace, paths: Paths) -> int:
 
 
 def show_app(paths: Paths, *, open_run: str = "") -> int:
-    """Run the app until the person leaves it and return its exit code; on the Monitor of the run `open_run` if given."""
+    """Run the app until the person leaves it and return its exit code.
+
+    Args:
+        open_run: id of a run whose Monitor is shown first.
+    """
     from workbench.tui.app import run_app
 
     return run_app(paths, open_run=open_run)

@@ -13,7 +13,7 @@ from typing import Any
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.cli.execute import BAD_USAGE
-from workbench.cli.output import columns, duration, one_line, print_json
+from workbench.cli.output import columns, one_line, print_json
 from workbench.cli.panes import side_by_side
 from workbench.judge.answers import AnswerProcess, Event, Sampling, save_comparison
 from workbench.recipe.recipe import load_recipe
@@ -137,7 +137,7 @@ def print_comparison(comparison: dict[str, Any]) -> None:
 def _title(side: str, answer: dict[str, Any]) -> str:
     parts = [f"{answer['tokens']} tokens" if answer.get("tokens") is not None else ""]
     if answer.get("seconds") is not None:
-        parts.append(duration(answer["seconds"]))
+        parts.append(f"{answer['seconds']:.1f} s")
     if answer.get("finish") == "length":
         parts.append("cut")
     return f"{one_line(side)} ({', '.join(part for part in parts if part)})"

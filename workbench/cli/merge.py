@@ -37,5 +37,9 @@ def merge(arguments: argparse.Namespace, paths: Paths) -> int:
         said = clean(complaints.read().decode("utf-8", "replace")).strip().splitlines()
     if code == 0:
         return 0
-    what = said[-1].strip() if said else f"the merge ended with exit code {code}"
+    what = (
+        said[-1].strip().removeprefix("error: ")
+        if said
+        else f"the merge ended with exit code {code}"
+    )
     raise ProblemError(Problem(what), exit_code=code if code in (1, 2) else FAILED)
