@@ -47,7 +47,10 @@ class Recipe:
 
     @property
     def title(self) -> str:
-        return str(self.data.get("title") or self.path.stem)
+        """The `title` key, else the file's first line where that is a comment, else its name."""
+        first_line = self.text.lstrip("\ufeff").split("\n", 1)[0]
+        comment = first_line.removeprefix("#").strip() if first_line.startswith("#") else ""
+        return str(self.data.get("title") or comment or self.path.stem)
 
     @property
     def description(self) -> str:
