@@ -8,6 +8,7 @@ import re
 import resource
 import subprocess
 import sys
+import warnings
 from collections.abc import MutableMapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,7 +27,9 @@ QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
-    "PYTHONWARNINGS": "ignore",
+    # Idle threads of torch spin by default: two processes on the same cores, a training and an
+    # answering one, then slow each other down by more than ten times.
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 
@@ -38,6 +41,8 @@ def prepare_environment(environ: MutableMapping[str, str]) -> str:
     """
     for name, value in QUIET.items():
         environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
     return choose_gpu(environ)
 
 

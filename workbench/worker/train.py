@@ -15,7 +15,6 @@ import os
 import signal
 import sys
 import traceback
-import warnings
 from pathlib import Path
 
 import filelock
@@ -29,7 +28,7 @@ from workbench.worker import machine
 from workbench.worker.explain import explain
 from workbench.worker.run_writer import RunWriter, StopRequested
 
-LOCK_SECONDS = 5.0
+LOCK_SECONDS = 2.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -122,9 +121,7 @@ def known_datasets(run: RunDirectory) -> dict[str, object]:
 
 
 def quiet() -> None:
-    """Keep the libraries' progress bars and advice out of train.log; warnings stay."""
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    """Keep the libraries' progress bars out of train.log."""
     logging.getLogger("httpx").setLevel(logging.WARNING)
     import datasets
     import transformers

@@ -1,0 +1,191 @@
+"""The answering process of one run: ``python -m workbench.worker.generate RUN``.
+
+One base model and the run's adapters in memory, JSON lines on stdin and stdout, one request after
+another. It ends by itself when nothing was asked for ten minutes, its input closes or its parent
+is gone. Requests: `generate`, `cancel`, `quit`; events: `loading`, `ready`, `text`, `answer`,
+`done`, `error`. Only protocol lines go to stdout; whatever a library prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.base.files import json_safe
+from workbench.base.problems import Problem, ProblemError
+from workbench.run.directory import RunDirectory
+from workbench.worker import machine
+from workbench.worker.explain import explain
+
+IDLE_SECONDS = 600.0
+POLL_SECONDS = 1.0
+READ_BYTES = 65536
+
+
+class Pipes:
+    """The protocol's two ends, kept away from everything else in the process.
+
+    Attributes:
+        requests: Requests in order; None when the input has closed.
+    """
+
+    def __init__(self, parent: int) -> None:
+        self.parent = parent
+        self.requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._cancelled: set[int] = set()
+        self._closed = False
+        self._lock = threading.Lock()
+        self._out = os.dup(1)
+        os.dup2(2, 1)
+        sys.stdout = sys.stderr
+
+    def listen(self) -> None:
+        """Read requests on a thread, so that a cancel arrives while an answer grows."""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        rest = b""
+        with contextlib.suppress(OSError):
+            while chunk := os.read(0, READ_BYTES):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    self._take(line)
+        self._closed = True
+        self.requests.put(None)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            request = json.loads(line.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            request = None
+        if not isinstance(request, dict):
+            if line.strip():
+                self.emit("error", id=None, what="a request is no JSON object", next_step="")
+        elif request.get("op") == "cancel":
+            self._cancelled.add(request.get("id", -1))
+        elif request.get("op") == "quit":
+            self._closed = True
+            self.requests.put(None)
+        else:
+            self.requests.put(request)
+
+    def cancelled(self, request_id: object) -> bool:
+        """Whether a request is to end: it was cancelled, or nobody listens any more."""
+        return self._closed or request_id in self._cancelled
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Write one event line; a closed pipe ends the process at its next look."""
+        line = json.dumps(json_safe({"event": event, **fields}), ensure_ascii=False) + "\n"
+        with self._lock:
+            try:
+                write_all(self._out, line.encode("utf-8", "replace"))
+            except OSError:
+                self._closed = True
+                self.requests.put(None)
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """Write all bytes to a file descriptor."""
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry of the process."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or not (Path(arguments[0]) / "run.json").is_file():
+        print("usage: python -m workbench.worker.generate RUN_DIRECTORY", file=sys.stderr)
+        return 2
+    os.umask(0o077)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run = RunDirectory(Path(arguments[0]))
+    pipes = Pipes(os.getppid())
+    pipes.listen()
+    machine.prepare_environment(os.environ)
+    code = serve(run, pipes)
+    sys.stderr.flush()
+    # The reading thread may still wait for input, which would hold the interpreter's end up.
+    os._exit(code)
+
+
+def serve(run: RunDirectory, pipes: Pipes) -> int:
+    """Load, answer requests until there is reason to end, and return the exit code."""
+    from workbench.worker.answerer import Answerer
+
+    answerer = Answerer(run, lambda message: pipes.emit("loading", message=message))
+    if not load(answerer, pipes, None):
+        return 1
+    asked = time.monotonic()
+    while os.getppid() == pipes.parent and time.monotonic() - asked < IDLE_SECONDS:
+        try:
+            request = pipes.requests.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            continue
+        if request is None:
+            break
+        if answerer.outdated() and not load(answerer, pipes, request.get("id")):
+            continue
+        answer(answerer, pipes, request)
+        asked = time.monotonic()
+    return 0
+
+
+def load(answerer: Any, pipes: Pipes, request_id: object) -> bool:
+    """Load the models and say what can be asked; False after an error."""
+    try:
+        answerer.load()
+    except Exception as error:  # noqa: BLE001 - every cause is reported to the one who asked
+        report(answerer, pipes, request_id, error)
+        return False
+    pipes.emit("ready", **answerer.description())
+    return True
+
+
+def answer(answerer: Any, pipes: Pipes, request: Mapping[str, Any]) -> None:
+    """Answer one request, on every side that it names."""
+    request_id = request.get("id")
+
+    def on_text(side: str, piece: str) -> None:
+        pipes.emit("text", id=request_id, side=side, text=piece)
+
+    try:
+        if request.get("op") != "generate":
+            what = f"there is no request {request.get('op')!r}"
+            raise ProblemError(Problem(what, next_step="Use generate, cancel or quit."))
+        cancelled = lambda: pipes.cancelled(request_id)  # noqa: E731
+        for one in answerer.answer(request, on_text, cancelled, pipes.parent):
+            pipes.emit(
+                "answer",
+                id=request_id,
+                side=one.side,
+                text=one.text,
+                tokens=one.tokens,
+                seconds=round(one.seconds, 3),
+                finish=one.finish,
+            )
+        pipes.emit("done", id=request_id)
+    except Exception as error:  # noqa: BLE001 - a failed request must not end the process
+        report(answerer, pipes, request_id, error)
+
+
+def report(answerer: Any, pipes: Pipes, request_id: object, error: Exception) -> None:
+    """Send an error, with the traceback in the log; the models load anew where they may be hurt."""
+    if not isinstance(error, ProblemError):
+        traceback.print_exception(error, file=sys.stderr)
+        answerer.forget()
+    problem = explain(error, model=answerer.path, folder=answerer.run.path)
+    pipes.emit("error", id=request_id, what=problem.what, next_step=problem.next_step)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
