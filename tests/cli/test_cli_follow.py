@@ -76,7 +76,7 @@ def test_plain_lines_do_not_flood_a_log() -> None:
 
 
 def test_a_terminal_s_line_is_redrawn_and_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "6")
+    monkeypatch.setenv("COLUMNS", "8")
     stream = io.StringIO()
     printer = ProgressPrinter(stream, redraw=True)
     printer.show("0123456789", key=1, logged=False)

@@ -162,8 +162,10 @@ def test_ctrl_c_leaves_the_training_alone(
     monkeypatch.setattr("workbench.cli.train.follow", interrupted)
     assert main(["resume", "last"]) == 130
     assert capsys.readouterr().err == (
-        f"The training goes on. Watch it: dpo-workbench logs -f {run.id}, or dpo-workbench for "
-        f"the app. Stop it: dpo-workbench stop {run.id}\n"
+        "The training goes on.\n"
+        f"  watch it: dpo-workbench logs -f {run.id}\n"
+        f"  stop it:  dpo-workbench stop {run.id}\n"
+        "  the app:  dpo-workbench\n"
     )
 
 

@@ -18,6 +18,8 @@ POLL_SECONDS = 0.3
 PLAIN_SECONDS = 10.0
 PLAIN_LOG_SECONDS = 5.0
 BAR_CELLS = 16
+# The cursor, and the ^C that a terminal echoes, must not wrap to the next line.
+MARGIN_CELLS = 3
 RATE_ROWS = 20
 LOG_TAIL_BYTES = 4096
 CLEAR_TO_END = "\x1b[K"
@@ -55,7 +57,7 @@ class ProgressPrinter:
             logged: whether the trainer logged something since the last call.
         """
         if self._redraw:
-            self._stream.write(f"\r{cut(text, columns() - 1)}{CLEAR_TO_END}")
+            self._stream.write(f"\r{cut(text, columns() - MARGIN_CELLS)}{CLEAR_TO_END}")
         else:
             waited = self._clock() - self._last_time
             due = waited >= (PLAIN_LOG_SECONDS if logged else PLAIN_SECONDS)

@@ -106,6 +106,8 @@ def follow_to_end(run: RunDirectory, *, as_json: bool = False) -> int:
 def detached(run: RunDirectory) -> str:
     """What to tell a person who stopped following."""
     return (
-        f"The training goes on. Watch it: dpo-workbench logs -f {run.id}, or dpo-workbench for "
-        f"the app. Stop it: dpo-workbench stop {run.id}"
+        "The training goes on.\n"
+        f"  watch it: dpo-workbench logs -f {run.id}\n"
+        f"  stop it:  dpo-workbench stop {run.id}\n"
+        "  the app:  dpo-workbench"
     )
