@@ -1,0 +1,238 @@
+"""The terminal app: four screens over files on disk. Closing it never stops a run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.signal import Signal
+from textual.worker import Worker, WorkerState
+
+from workbench.base.paths import Paths
+from workbench.base.problems import Problem
+from workbench.base.text import clean
+from workbench.tui.actions import RunActions
+from workbench.tui.board import RunBoard, RunRow, parting_words
+from workbench.tui.commands import MODES, commands
+from workbench.tui.messages import Failed, RunsRead, RunStarted, Said
+from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.services import AnswersFactory, Launcher, Services, real_answers
+from workbench.tui.theme import FALLBACK_VARIABLES, THEMES
+
+POLL_SECONDS = 1.0
+CLIPBOARD_LIMIT_BYTES = 74_000
+
+
+class WorkbenchApp(App[int]):
+    """The app.
+
+    Args:
+        paths: The user's folders.
+        launcher: Starts, stops, resumes and deletes runs; `workbench.run.launch` when None.
+        clock: Seconds since the epoch.
+        answers: Makes the process that answers in the compare screen.
+        cwd: Folder in which `./recipes` is looked for; the present one when None.
+        open_run: Id of a run to watch right away.
+        screen: Mode to begin with.
+    """
+
+    TITLE = "dpo-workbench"
+    CSS_PATH = "app.tcss"
+    DEFAULT_MODE = "recipes"
+    MODES = MODES
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "show('recipes')", "Recipes", show=False, id="app.recipes"),
+        Binding("2", "show('runs')", "Runs", show=False, id="app.runs"),
+        Binding("3", "show('monitor')", "Monitor", show=False, id="app.monitor"),
+        Binding("4", "show('compare')", "Compare", show=False, id="app.compare"),
+        Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
+        Binding("q", "quit", "Quit", id="app.quit-list"),
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit"),
+    ]
+
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        launcher: Launcher | None = None,
+        clock: Callable[[], float] = time.time,
+        answers: AnswersFactory = real_answers,
+        cwd: Path | None = None,
+        open_run: str = "",
+        screen: str = "",
+    ) -> None:
+        super().__init__()
+        self.services = Services(paths, launcher, clock, answers, cwd or Path.cwd())
+        self.actions = RunActions(self)
+        self.rows: tuple[RunRow, ...] = ()
+        self.runs_changed: Signal[tuple[RunRow, ...]] = Signal(self, "runs-changed")
+        self.runs_known = False
+        self.watched = open_run
+        self.compared = ""
+        self.ascii_only = bool(os.environ.get("NO_COLOR") or os.environ.get("DPO_WORKBENCH_ASCII"))
+        self._board = RunBoard(paths)
+        self._reading = False
+        self._first_mode = "monitor" if open_run else screen
+        self.animation_level = "none"
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = THEMES[0].name
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our own variables, for themes that do not know them."""
+        return FALLBACK_VARIABLES
+
+    async def on_mount(self) -> None:
+        """Begin to follow the runs once the first frame is out."""
+        with contextlib.suppress(RuntimeError, ValueError, NotImplementedError):
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, self.exit, 128 + number)
+        if self._first_mode in self.MODES:
+            self.switch_mode(self._first_mode)
+        self.call_after_refresh(self.read_runs)
+        self.set_interval(POLL_SECONDS, self.read_runs)
+
+    def row(self, run_id: str) -> RunRow | None:
+        """A run by its id."""
+        return next((row for row in self.rows if row.id == run_id), None)
+
+    def read_runs(self) -> None:
+        """Look at all runs in a thread, unless the last look still goes on."""
+        if self._reading:
+            return
+        self._reading = True
+        self.run_worker(self._look, thread=True, exit_on_error=False, group="runs")
+
+    def _look(self) -> None:
+        self.post_message(RunsRead(self._board.read()))
+
+    @on(RunsRead)
+    def _runs_read(self, event: RunsRead) -> None:
+        self._reading = False
+        if event.rows != self.rows or not self.runs_known:
+            self.rows, self.runs_known = event.rows, True
+            self.runs_changed.publish(self.rows)
+
+    @on(Worker.StateChanged)
+    def _worker_changed(self, event: Worker.StateChanged) -> None:
+        """A fault in a thread is shown, never a reason to end the app."""
+        if event.state != WorkerState.ERROR:
+            return
+        self._reading = False
+        error = event.worker.error
+        what = f"{type(error).__name__}: {error}"
+        if event.worker.group == "runs":
+            self.say(what)
+        else:
+            self.post_message(Failed("Something went wrong", (Problem(what),)))
+
+    @on(RunStarted)
+    def _run_started(self, event: RunStarted) -> None:
+        self.read_runs()
+        self.watch_run(event.run_id)
+
+    @on(Failed)
+    def _failed(self, event: Failed) -> None:
+        from workbench.tui.dialogs.notice import NoticeDialog
+
+        self.read_runs()
+        self.push_screen(NoticeDialog(event.title, event.problems))
+
+    @on(Said)
+    def _said(self, event: Said) -> None:
+        self.read_runs()
+        self.say(event.text)
+
+    def say(self, text: str) -> None:
+        """Show a sentence for a moment."""
+        self.notify(clean(text), markup=False)
+
+    def copy(self, text: str) -> None:
+        """Send a text to the terminal's clipboard, as far as the terminal allows it."""
+        if len(text.encode()) > CLIPBOARD_LIMIT_BYTES:
+            self.say("Too long for a terminal's clipboard. It is in the run directory.")
+            return
+        self.copy_to_clipboard(text)
+        self.say(f"Sent {len(text)} characters to the terminal's clipboard.")
+
+    def watch_run(self, run_id: str) -> None:
+        """Show a run in the monitor."""
+        self.watched = run_id
+        self.action_show("monitor")
+
+    def compare_run(self, run_id: str) -> None:
+        """Show a run in the compare screen."""
+        self.compared = run_id
+        self.action_show("compare")
+
+    def action_show(self, mode: str) -> None:
+        """Go to a screen."""
+        if mode == self.current_mode:
+            self.screen.post_message(WorkbenchScreen.Shown())
+        else:
+            self.switch_mode(mode)
+
+    def action_help(self) -> None:
+        """Show the keys of this screen."""
+        from workbench.tui.dialogs.help import HelpDialog, keys_of
+
+        screen = self.screen
+        if isinstance(screen, WorkbenchScreen):
+            keys = keys_of(screen.BINDINGS)
+            self.push_screen(HelpDialog(screen.HELP_TITLE, screen.HELP_TEXT, keys))
+
+    async def action_quit(self) -> None:
+        """Leave; ask first when edits would be lost."""
+        if not any(getattr(screen, "unsaved", False) for screen in self._all_screens()):
+            self.exit(0)
+            return
+        from workbench.tui.dialogs.confirm import ConfirmDialog
+        from workbench.tui.render import plain
+
+        text = plain("The editor holds changes that are not saved.")
+        dialog = ConfirmDialog("Quit without saving?", text, yes="Quit")
+        self.push_screen(dialog, lambda yes: self.exit(0) if yes else None)
+
+    def _all_screens(self) -> Iterable[Screen[Any]]:
+        for mode in self.MODES:
+            with contextlib.suppress(KeyError):
+                yield from self.get_screen_stack(mode)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The command palette."""
+        return commands(self, screen)
+
+
+def run_app(paths: Paths, *, open_run: str = "", screen: str = "") -> int:
+    """Run the app until the person leaves it.
+
+    Args:
+        paths: The user's folders.
+        open_run: Id of a run to show in the monitor right away.
+        screen: `recipes`, `runs`, `monitor` or `compare`.
+
+    Returns:
+        Exit code: 0, or 128 + the signal that ended the app.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        sys.stderr.write("The app needs a terminal. Without one: dpo-workbench --help\n")
+        return 2
+    app = WorkbenchApp(paths, open_run=open_run, screen=screen)
+    code = app.run()
+    words = parting_words(app.rows)
+    if words:
+        with contextlib.suppress(OSError):
+            sys.stdout.write(words + "\n")
+    return app.return_code or code or 0

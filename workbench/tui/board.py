@@ -1,0 +1,144 @@
+"""What the app knows of all runs: read from disk in a thread, handed over as frozen rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from workbench.base.files import parse_json_line
+from workbench.base.paths import Paths
+from workbench.base.text import clean
+
+if TYPE_CHECKING:
+    from workbench.run.directory import RunDirectory
+
+TAIL_BYTES = 65_536
+ACTIVE = ("starting", "running", "stopping")
+RESUMABLE = ("stopped", "failed", "lost", "queued")
+LAST_VALUES = ("loss", "rewards/accuracies", "eval_rewards/accuracies", "mean_token_accuracy")
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run as the lists show it; times are Unix seconds, 0 = not yet."""
+
+    id: str
+    name: str
+    title: str
+    state: str
+    stages: tuple[str, ...]
+    stage: str
+    step: int
+    max_steps: int
+    created: float
+    started: float
+    finished: float
+    loss: float | None
+    accuracy: float | None
+    error: tuple[str, str, str] | None
+
+    @property
+    def active(self) -> bool:
+        """Whether a worker is at work on it."""
+        return self.state in ACTIVE
+
+    @property
+    def label(self) -> str:
+        """The name for people."""
+        return self.name or self.id
+
+
+class RunBoard:
+    """Reads every run's record; what did not change on disk is not read again."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._known: dict[str, tuple[tuple[int, int], RunRow]] = {}
+
+    def read(self) -> tuple[RunRow, ...]:
+        """All runs, newest first. Slow parts run here, so call it from a thread."""
+        from workbench.run.directory import list_runs
+
+        rows = []
+        known = {}
+        for run in list_runs(self._paths):
+            stamp = _stamp(run)
+            kept = self._known.get(run.id)
+            # A live run may end without writing anything, so only ended ones are trusted.
+            fresh = kept is None or kept[0] != stamp or kept[1].active
+            row = read_row(run) if fresh or kept is None else kept[1]
+            known[run.id] = (stamp, row)
+            rows.append(row)
+        self._known = known
+        return tuple(rows)
+
+
+def _stamp(run: RunDirectory) -> tuple[int, int]:
+    stamps = []
+    for path in (run.record, run.metrics):
+        try:
+            stamps.append(path.stat().st_mtime_ns)
+        except OSError:
+            stamps.append(0)
+    return stamps[0], stamps[1]
+
+
+def read_row(run: RunDirectory) -> RunRow:
+    """One run's row, with the newest loss and accuracy that its metrics hold."""
+    from workbench.run.record import read_record
+
+    record = read_record(run)
+    last = last_values(run)
+    accuracy = next((last[name] for name in LAST_VALUES[1:] if name in last), None)
+    error = record.error or {}
+    return RunRow(
+        id=run.id,
+        name=record.name,
+        title=record.title,
+        state=record.state,
+        stages=tuple(record.stages),
+        stage=record.stage,
+        step=record.step,
+        max_steps=record.max_steps,
+        created=record.created,
+        started=record.started,
+        finished=record.finished,
+        loss=last.get("loss"),
+        accuracy=accuracy,
+        error=(
+            (error.get("what", ""), error.get("where", ""), error.get("next_step", ""))
+            if error
+            else None
+        ),
+    )
+
+
+def last_values(run: RunDirectory) -> dict[str, float]:
+    """The newest value of each metric in `LAST_VALUES`, from the file's last lines alone."""
+    try:
+        with run.metrics.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - TAIL_BYTES))
+            lines = file.read().decode("utf-8", "replace").split("\n")
+    except OSError:
+        return {}
+    found: dict[str, float] = {}
+    stage = None
+    for line in reversed(lines):
+        record = parse_json_line(line)
+        if record is None or "step" not in record:
+            continue
+        stage = stage or record.get("stage")
+        if record.get("stage") != stage:
+            break
+        for name in LAST_VALUES:
+            value = record.get(name)
+            if name not in found and isinstance(value, int | float):
+                found[name] = float(value)
+    return found
+
+
+def parting_words(rows: tuple[RunRow, ...]) -> str:
+    """What the shell shows after the app has ended: which runs go on."""
+    names = ", ".join(clean(row.label, newlines=False) for row in rows if row.active)
+    return f"Training continues: {names}. Reopen with: dpo-workbench" if names else ""

@@ -1,0 +1,170 @@
+"""Which charts a stage has, and the small texts around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from textual.content import Content
+
+from workbench.tui.board import RunRow
+from workbench.tui.plot import Series
+from workbench.tui.render import duration, join, number, plain, state_mark
+from workbench.tui.watching import Points, RunView
+
+STYLES = ("$primary", "$accent", "$secondary")
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart: its title and its curves as (label, metric, joined by a line)."""
+
+    title: str
+    curves: tuple[tuple[str, str, bool], ...]
+
+
+def _with_eval(metric: str) -> Chart:
+    return Chart(metric, (("train", metric, True), ("eval", f"eval_{metric}", False)))
+
+
+CHARTS: dict[str, tuple[Chart, ...]] = {
+    "dpo": (
+        _with_eval("loss"),
+        _with_eval("rewards/margins"),
+        _with_eval("rewards/accuracies"),
+        Chart(
+            "rewards/chosen, rejected",
+            (("chosen", "rewards/chosen", True), ("rejected", "rewards/rejected", True)),
+        ),
+        Chart("learning_rate", (("train", "learning_rate", True),)),
+        Chart("grad_norm", (("train", "grad_norm", True),)),
+    ),
+    "sft": (
+        _with_eval("loss"),
+        _with_eval("mean_token_accuracy"),
+        Chart("learning_rate", (("train", "learning_rate", True),)),
+        Chart("grad_norm", (("train", "grad_norm", True),)),
+    ),
+}
+PLOTTED = frozenset(
+    metric for charts in CHARTS.values() for chart in charts for _, metric, _ in chart.curves
+)
+# Name on the screen, metric, whether its sign is always written.
+STRIP = (
+    ("lr", "learning_rate", False),
+    ("grad", "grad_norm", False),
+    ("acc", "rewards/accuracies", False),
+    ("margin", "rewards/margins", True),
+    ("chosen", "rewards/chosen", True),
+    ("rejected", "rewards/rejected", True),
+    ("token accuracy", "mean_token_accuracy", False),
+)
+
+
+def series(chart: Chart, points: Mapping[str, Points]) -> list[Series]:
+    """A chart's curves from a stage's points."""
+    return [
+        Series(label, points.get(metric, ()), STYLES[index % len(STYLES)], joined)
+        for index, (label, metric, joined) in enumerate(chart.curves)
+    ]
+
+
+def page(charts: Sequence[Chart], first: int, wanted: int) -> list[Chart]:
+    """The charts shown together, beginning with the n-th; the last page may be shorter."""
+    start = first % len(charts)
+    return list(charts[start : start + wanted])
+
+
+def strip(view: RunView) -> Content:
+    """The newest values in one line, as far as there are any."""
+    parts: list[Content | str | tuple[str, str]] = []
+    for label, metric, signed in STRIP:
+        value = view.latest.get(metric)
+        if value is None:
+            continue
+        text = number(value, 2)
+        sign = "+" if signed and value > 0 else ""
+        parts += [(f"{label} ", "$muted"), f"{sign}{text}", "  "]
+    return join(*parts)
+
+
+def effort(view: RunView) -> Content:
+    """Speed and memory, as far as they are known."""
+    parts: list[Content | str | tuple[str, str]] = []
+    speed = view.latest.get("tokens_per_second")
+    if speed is not None:
+        parts += [f"{speed:.0f}", (" tokens/s  ", "$muted")]
+    memory = view.latest.get("memory/gpu_gb", view.latest.get("memory/rss_gb"))
+    if memory is not None:
+        kind = "GPU" if "memory/gpu_gb" in view.latest else "RAM"
+        parts += [f"{memory:.1f}", (f" GB {kind}  ", "$muted")]
+    return join(*parts)
+
+
+def fault_line(view: RunView) -> Content:
+    """The newest non-finite value, if any."""
+    if not view.faults:
+        return Content("")
+    stage, step, metric = view.faults[-1]
+    return plain(f"✗ {metric} was not a finite number in {stage} step {step}", style="$error")
+
+
+def headline(view: RunView, stage: str) -> Content:
+    """Name, state, stage, model."""
+    row = view.row
+    place = ""
+    if row.stage in row.stages and len(row.stages) > 1:
+        place = f" ({row.stages.index(row.stage) + 1} of {len(row.stages)})"
+    shown = "" if stage in ("", row.stage) else f"   showing {stage}"
+    return join(
+        plain(row.label, style="bold"),
+        "   ",
+        state_mark(row.state),
+        "   ",
+        plain(row.stage, style="bold $accent"),
+        (place, "$muted"),
+        (shown, "$secondary"),
+        "   ",
+        effort(view),
+        plain(view.model, style="$faint"),
+    )
+
+
+def progress(view: RunView, now: float, width: int, *, ascii_only: bool = False) -> Content:
+    """A bar of the stage's steps with elapsed time and, while it trains, the time left."""
+    row = view.row
+    part = min(1.0, row.step / row.max_steps) if row.max_steps > 0 else 0.0
+    end = now if row.active else row.finished or now
+    elapsed = duration(end - row.started) if row.started else duration(None)
+    texts: list[str | tuple[str, str]] = [
+        ("  step ", "$muted"),
+        f"{row.step}/{row.max_steps or '?'}",
+        (f"  {100 * part:.0f} %", "$muted"),
+        f"  {elapsed}",
+    ]
+    if row.active:
+        texts += [("  left ", "$muted"), duration(_left(view))]
+    tail = join(*texts)
+    cells = max(4, width - tail.cell_length)
+    done = round(cells * part)
+    full, rest = ("#", "-") if ascii_only else ("━", "─")
+    style = {"failed": "$error", "lost": "$error", "stopped": "$warning"}.get(row.state, "$success")
+    return join((full * done, style), (rest * (cells - done), "$line"), tail)
+
+
+def _left(view: RunView) -> float | None:
+    row = view.row
+    if not view.steps_per_second or row.max_steps <= 0:
+        return None
+    return (row.max_steps - row.step) / view.steps_per_second
+
+
+def failure(row: RunRow) -> Content:
+    """Why a run ended badly and what to do, instead of a traceback."""
+    what, where, next_step = row.error or ("", "", "")
+    parts = [plain(what or f"The run is {row.state}.", style="bold")]
+    if where:
+        parts.append(join(("at    ", "$muted"), plain(where, style="$muted")))
+    next_step = next_step or "Press l for the log, R to resume from the last checkpoint."
+    parts.append(join(("next  ", "$muted"), plain(next_step, style="$primary")))
+    return Content("\n").join(parts)

@@ -1,0 +1,1 @@
+"""Small modal questions; each answers with one typed value."""

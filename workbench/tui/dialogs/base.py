@@ -1,0 +1,67 @@
+"""The frame of all dialogs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+
+if TYPE_CHECKING:
+    from workbench.tui.app import WorkbenchApp
+
+Answer = TypeVar("Answer")
+
+
+class Dialog(ModalScreen[Answer]):
+    """A framed question in the middle of the screen; escape leaves it without an answer.
+
+    Args:
+        title: Stands in the frame.
+    """
+
+    DEFAULT_CSS = """
+    Dialog { align: center middle; background: $background 60%; }
+    Dialog > #frame {
+        width: 68; max-width: 95%; height: auto; max-height: 95%;
+        background: $panel; border: round $primary; border-title-color: $primary;
+        border-title-style: bold; border-subtitle-color: $muted; padding: 1 2;
+    }
+    Dialog .buttons { height: 1; margin-top: 1; align-horizontal: right; }
+    Dialog .buttons > Button { margin-left: 2; min-width: 10; background: $boost; }
+    Dialog .buttons > Button:focus {
+        background: $primary; color: $background; text-style: bold;
+    }
+    Dialog .buttons > Button.-harm:focus { background: $error; color: $background; }
+    Dialog Input { border: none; height: 1; padding: 0 1; background: $boost; }
+    Dialog Input:focus { border: none; }
+    Dialog .hint { color: $muted; height: auto; }
+    Dialog .complaint { color: $error; height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "escape", "dismiss", "Close", id="dialog.close", tooltip="Close without doing anything"
+        ),
+    ]
+
+    def __init__(self, title: Content | str) -> None:
+        super().__init__()
+        self._title = title
+
+    @property
+    def bench(self) -> WorkbenchApp:
+        """The app, by its own type."""
+        return cast("WorkbenchApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """The frame with the dialog's own content."""
+        with Vertical(id="frame") as frame:
+            frame.border_title = self._title
+            yield from self.compose_body()
+
+    def compose_body(self) -> ComposeResult:
+        """What stands inside the frame."""
+        raise NotImplementedError

@@ -1,0 +1,62 @@
+"""Asks for a name, such as that of a new recipe."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Button, Input, Static
+
+from workbench.base.paths import is_safe_name
+from workbench.tui.dialogs.base import Dialog
+
+COMPLAINT = "Use letters, digits, dot, dash and underscore, at most 64, beginning with a letter."
+
+
+class NameDialog(Dialog[str]):
+    """Asks for a file name that is safe as it stands.
+
+    Args:
+        title: What the name is for.
+        text: What will happen.
+        value: Name to begin with.
+        yes: What the confirming button says.
+    """
+
+    def __init__(self, title: str, text: Content, *, value: str, yes: str = "Save") -> None:
+        super().__init__(title)
+        self._text = text
+        self._value = value
+        self._yes = yes
+
+    def compose_body(self) -> ComposeResult:
+        """Text, input, buttons."""
+        yield Static(self._text, markup=False)
+        yield Input(self._value, id="name")
+        yield Static("", id="complaint", classes="complaint", markup=False)
+        with Horizontal(classes="buttons"):
+            yield Button("Cancel", id="no", compact=True)
+            yield Button(self._yes, id="yes", compact=True)
+
+    def on_mount(self) -> None:
+        """Type at once."""
+        self.query_one(Input).focus()
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self._finish()
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "yes":
+            self._finish()
+        else:
+            self.dismiss(None)
+
+    def _finish(self) -> None:
+        name = self.query_one(Input).value.strip()
+        if is_safe_name(name):
+            self.dismiss(name)
+        else:
+            self.query_one("#complaint", Static).update(COMPLAINT)

@@ -1,0 +1,100 @@
+"""How answers are drawn: temperature and the like."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.widgets import Button, Input, Static
+
+from workbench.tui.dialogs.base import Dialog
+from workbench.tui.render import join
+
+if TYPE_CHECKING:
+    from workbench.judge.answers import Sampling
+
+# Name -> (lowest, highest, meaning).
+RANGES: dict[str, tuple[float, float, str]] = {
+    "temperature": (0, 5, "0 = always the likeliest word"),
+    "top_p": (0.01, 1, "1 = off"),
+    "top_k": (0, 1000, "0 = off"),
+    "max_new_tokens": (1, 8192, "longest answer"),
+    "repetition_penalty": (0.5, 5, "1 = off"),
+    "seed": (0, 2**31 - 1, "same seed, same answer"),
+}
+WHOLE = {"top_k", "max_new_tokens", "seed"}
+
+
+class SamplingDialog(Dialog["Sampling"]):
+    """Changes the sampling settings.
+
+    Args:
+        sampling: The present ones.
+    """
+
+    DEFAULT_CSS = """
+    SamplingDialog .row { height: 1; }
+    SamplingDialog .row > .name { width: 20; }
+    SamplingDialog .row > Input { width: 12; }
+    SamplingDialog .row > .meaning { width: 1fr; padding: 0 0 0 2; color: $muted; }
+    """
+
+    def __init__(self, sampling: Sampling) -> None:
+        super().__init__("Sampling")
+        self._sampling = sampling
+
+    def compose_body(self) -> ComposeResult:
+        """One row for each setting."""
+        for name, value in asdict(self._sampling).items():
+            if name not in RANGES:
+                continue
+            with Horizontal(classes="row"):
+                yield Static(name, classes="name", markup=False)
+                yield Input(f"{value:g}" if isinstance(value, float) else str(value), id=name)
+                yield Static(RANGES[name][2], classes="meaning", markup=False)
+        yield Static("", id="complaint", classes="complaint", markup=False)
+        with Horizontal(classes="buttons"):
+            yield Button("Cancel", id="no", compact=True)
+            yield Button("Use", id="yes", compact=True)
+
+    def on_mount(self) -> None:
+        """Temperature is what most people change."""
+        self.query_one("#temperature").focus()
+        self.query_one("#frame").border_subtitle = "tab moves, enter uses"
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self._finish()
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "yes":
+            self._finish()
+        else:
+            self.dismiss(None)
+
+    def _finish(self) -> None:
+        from workbench.judge.answers import Sampling
+
+        values: dict[str, float] = {}
+        for name, (low, high, _) in RANGES.items():
+            field = self.query_one(f"#{name}", Input)
+            value = parse_number(field.value, whole=name in WHOLE)
+            if value is None or not low <= value <= high:
+                complaint = join((f"{name} must be a number from {low:g} to {high:g}.", ""))
+                self.query_one("#complaint", Static).update(complaint)
+                field.focus()
+                return
+            values[name] = value
+        self.dismiss(Sampling(**values))  # type: ignore[arg-type]
+
+
+def parse_number(text: str, *, whole: bool) -> float | int | None:
+    """A typed number, None where it is none."""
+    try:
+        return int(text) if whole else float(text)
+    except ValueError:
+        return None

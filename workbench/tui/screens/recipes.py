@@ -1,0 +1,277 @@
+"""The first screen: which recipes there are, and what each of them does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from workbench.base.paths import safe_name
+from workbench.base.problems import Problem, ProblemError
+from workbench.tui.messages import Failed, RecipesRead
+from workbench.tui.render import join, lines, plain, stage_mark, yaml_text
+from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.widgets.row_table import Column, Row, RowTable
+
+if TYPE_CHECKING:
+    from workbench.recipe.catalog import Entry
+
+TEXT_LIMIT_CHARACTERS = 20_000
+
+
+class RecipesScreen(WorkbenchScreen):
+    """List of recipes with a preview."""
+
+    MODE = "recipes"
+    CSS_PATH = "recipes.tcss"
+    HELP_TITLE = "Recipes"
+    HELP_TEXT = (
+        "A recipe is one YAML file that says what to train, on what, and how. "
+        "Pick one, change it if you like, run it. The shipped ones are never overwritten."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "enter",
+            "edit",
+            "Edit",
+            key_display="enter",
+            id="recipes.edit",
+            tooltip="Open the recipe in the editor",
+        ),
+        Binding(
+            "r,f5",
+            "run",
+            "Run",
+            key_display="r",
+            id="recipes.run",
+            tooltip="Look the recipe over and start training",
+        ),
+        Binding(
+            "n", "copy", "Save as new", id="recipes.copy", tooltip="Copy the recipe to your own"
+        ),
+        Binding(
+            "slash",
+            "filter",
+            "Filter",
+            key_display="/",
+            id="recipes.filter",
+            tooltip="Show the recipes that hold some words",
+        ),
+        Binding(
+            "ctrl+r",
+            "read",
+            "Read again",
+            show=False,
+            id="recipes.read",
+            tooltip="Look for recipes again",
+        ),
+        Binding("escape", "clear_filter", "Clear", show=False, id="recipes.clear"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: tuple[Entry, ...] = ()
+        self._texts: dict[str, str] = {}
+        self._wanted = ""
+
+    def compose_body(self) -> ComposeResult:
+        """Filter, table, preview."""
+        with Vertical(id="body"):
+            with Vertical(id="chooser"):
+                yield Input(placeholder="type to filter, enter or escape to go back", id="filter")
+                yield RowTable(
+                    Column("recipe"),
+                    Column("stages", 9),
+                    Column("model", 22, from_width=96),
+                    Column("needs", 24),
+                    Column("from", 7),
+                    id="table",
+                )
+                yield Static("Looking for recipes ...", id="none", classes="empty", markup=False)
+            with VerticalScroll(id="preview"):
+                yield Static("", id="head", markup=False)
+                yield Static("", id="yaml", markup=False)
+
+    def on_mount(self) -> None:
+        """Read the recipes once the first frame is out."""
+        self.query_one("#filter").display = False
+        self.query_one("#table").display = False
+        self.call_after_refresh(self.action_read)
+
+    def shown(self) -> None:
+        """Files may have changed meanwhile."""
+        if self._entries:
+            self.action_read()
+
+    def action_read(self) -> None:
+        """Look for recipes in a thread."""
+        self.run_worker(self._read, thread=True, exclusive=True, exit_on_error=False, group="read")
+
+    def _read(self) -> None:
+        from workbench.recipe.catalog import Catalog
+
+        services = self.bench.services
+        entries = tuple(Catalog(services.paths, services.cwd).entries())
+        texts = {str(entry.path): _text_of(entry.path) for entry in entries}
+        self.post_message(RecipesRead(entries, texts))
+
+    @on(RecipesRead)
+    def _recipes_read(self, event: RecipesRead) -> None:
+        self._entries, self._texts = event.entries, event.texts
+        self._show()
+
+    def select(self, path: Path) -> None:
+        """Put the cursor on a recipe as soon as it is listed."""
+        self._wanted = str(path)
+        self.action_read()
+
+    def _show(self) -> None:
+        words = self.query_one("#filter", Input).value.lower().split()
+        chosen = [entry for entry in self._entries if _matches(entry, words)]
+        table = self.query_one(RowTable)
+        had_focus = self.focused is None
+        table.display = bool(chosen)
+        nothing = self.query_one("#none", Static)
+        nothing.display = not chosen
+        nothing.update(
+            "No recipe holds these words. Escape clears the filter."
+            if words
+            else "No recipes here.\nPut one into ./recipes and press ctrl+r."
+        )
+        table.set_rows([Row(str(entry.path), _cells(entry)) for entry in chosen])
+        if self._wanted:
+            table.highlight(self._wanted)
+            self._wanted = ""
+        if had_focus and chosen:
+            table.rows.focus()
+        self._show_preview(table.key if chosen else "")
+
+    @property
+    def entry(self) -> Entry | None:
+        """The recipe under the cursor."""
+        key = self.query_one(RowTable).key if self.query_one(RowTable).display else ""
+        return next((entry for entry in self._entries if str(entry.path) == key), None)
+
+    @on(RowTable.Highlighted)
+    def _highlighted(self, event: RowTable.Highlighted) -> None:
+        self._show_preview(event.key)
+
+    @on(RowTable.Selected)
+    def _selected(self) -> None:
+        self.action_edit()
+
+    def _show_preview(self, key: str) -> None:
+        entry = next((entry for entry in self._entries if str(entry.path) == key), None)
+        self.query_one("#head", Static).update(_heading(entry) if entry else "")
+        self.query_one("#yaml", Static).update(yaml_text(self._texts[key]) if entry else "")
+        self.query_one("#preview").scroll_home(animate=False)
+
+    def action_filter(self) -> None:
+        """Type words to filter by."""
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter_changed(self) -> None:
+        self._show()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_done(self) -> None:
+        self.query_one("#filter").display = bool(self.query_one("#filter", Input).value)
+        self.query_one(RowTable).rows.focus()
+
+    def action_clear_filter(self) -> None:
+        """Show all recipes again."""
+        field = self.query_one("#filter", Input)
+        field.value = ""
+        field.display = False
+        self.query_one(RowTable).rows.focus()
+
+    def action_edit(self) -> None:
+        """Open the recipe under the cursor in the editor."""
+        from workbench.tui.screens.editor import EditorScreen
+
+        if self.entry is not None:
+            self.app.push_screen(EditorScreen(self.entry.path, self.entry.origin))
+
+    def action_run(self) -> None:
+        """Look the recipe over, then launch."""
+        if self.entry is not None:
+            self.bench.actions.review(self.entry.path, self.entry.name)
+
+    def action_copy(self) -> None:
+        """Copy the recipe under a new name among the user's."""
+        from workbench.tui.dialogs.name import NameDialog
+
+        entry = self.entry
+        if entry is None:
+            return
+        text = join("The copy goes to ", plain(self.bench.services.paths.recipes), ".")
+        dialog = NameDialog("Save a copy as", text, value=safe_name(f"my-{entry.name}"))
+        self.app.push_screen(dialog, lambda name: self._copy(entry, name) if name else None)
+
+    def _copy(self, entry: Entry, name: str) -> None:
+        from workbench.recipe.catalog import Catalog
+
+        services = self.bench.services
+        try:
+            text = entry.path.read_text(encoding="utf-8")
+            path = Catalog(services.paths, services.cwd).save_as(text, name, source=entry.path)
+        except ProblemError as error:
+            self.app.post_message(Failed("The copy could not be saved", error.problems))
+        except (OSError, UnicodeDecodeError) as error:
+            problem = Problem(str(error), str(entry.path))
+            self.app.post_message(Failed("The copy could not be saved", (problem,)))
+        else:
+            self.bench.say(f"Saved as {path.name} among your recipes.")
+            self.select(path)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_bytes()[:TEXT_LIMIT_CHARACTERS].decode("utf-8", "replace")
+    except OSError as error:
+        return f"# {error}"
+
+
+def _matches(entry: Entry, words: list[str]) -> bool:
+    text = f"{entry.name} {entry.title} {entry.model} {' '.join(entry.stages)} {entry.origin}"
+    return all(word in text.lower() for word in words)
+
+
+def _cells(entry: Entry) -> tuple[Content, ...]:
+    model = plain(entry.model.rstrip("/").rpartition("/")[2] or "-", style="$muted")
+    if entry.problem:
+        title = join(("✗ ", "$error"), plain(entry.title or entry.name, style="$error"))
+        return (title, plain("-"), model, plain("does not read", style="$error"), _origin(entry))
+    needs = plain(entry.needs or "-", style="$muted")
+    return (plain(entry.title), stage_mark(entry.stages), model, needs, _origin(entry))
+
+
+def _origin(entry: Entry) -> Content:
+    return plain({"user": "yours"}.get(entry.origin, entry.origin), style="$muted")
+
+
+def _heading(entry: Entry) -> Content:
+    parts = [plain(entry.title or entry.name, style="bold")]
+    if entry.problem:
+        parts.append(plain(entry.problem, style="$error"))
+    if entry.description:
+        parts.append(plain(" ".join(entry.description.split())))
+    parts.append(
+        join(
+            ("model ", "$muted"),
+            plain(entry.model or "-"),
+            ("   needs ", "$muted"),
+            plain(entry.needs or "-"),
+        )
+    )
+    parts.append(join(("file  ", "$muted"), plain(entry.path, style="$muted")))
+    return lines(*parts)

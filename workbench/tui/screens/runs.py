@@ -1,0 +1,219 @@
+"""All runs, newest first, and what can be done with them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Static
+
+from workbench.tui.board import RESUMABLE, RunRow
+from workbench.tui.render import ago, duration, join, lines, number, plain, stage_mark, state_mark
+from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.widgets.row_table import Column, Row, RowTable
+
+NO_RUNS = "No runs yet.\n\nPress 1, pick a recipe and press r."
+STATE_ACTIONS = {"stop": "active", "resume": "resumable", "delete": "ended"}
+
+
+class RunsScreen(WorkbenchScreen):
+    """Table of runs with the chosen one's story below."""
+
+    MODE = "runs"
+    CSS_PATH = "runs.tcss"
+    HELP_TITLE = "Runs"
+    HELP_TEXT = (
+        "Each launch of a recipe is a run. It trains in a process of its own: closing this app "
+        "or losing the connection does not stop it. Stopped, failed and lost runs can be resumed "
+        "from their last checkpoint."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "enter",
+            "monitor",
+            "Monitor",
+            key_display="enter",
+            id="runs.monitor",
+            tooltip="Watch the run",
+        ),
+        Binding(
+            "c",
+            "compare",
+            "Compare",
+            id="runs.compare",
+            tooltip="Ask the base and the tuned model side by side",
+        ),
+        Binding(
+            "x,s",
+            "stop",
+            "Stop",
+            key_display="x",
+            id="runs.stop",
+            tooltip="Stop the run after its present step; asks first",
+        ),
+        Binding(
+            "R",
+            "resume",
+            "Resume",
+            key_display="R",
+            id="runs.resume",
+            tooltip="Go on from the last checkpoint",
+        ),
+        Binding("d", "delete", "Delete", id="runs.delete", tooltip="Delete the run; asks first"),
+        Binding(
+            "y",
+            "copy",
+            "Copy path",
+            show=False,
+            id="runs.copy",
+            tooltip="Copy the path of the run directory",
+        ),
+    ]
+
+    def compose_body(self) -> ComposeResult:
+        """Table, story of the chosen run."""
+        yield RowTable(
+            Column("state", 10),
+            Column("run"),
+            Column("recipe", 24, from_width=110),
+            Column("stage", 5),
+            Column("step", 11, right=True),
+            Column("started", 8, right=True),
+            Column("loss", 7, right=True),
+            Column("acc", 5, right=True),
+            id="table",
+        )
+        yield Static("Looking for runs ...", id="none", classes="empty", markup=False)
+        yield Static("", id="story", markup=False)
+
+    def on_mount(self) -> None:
+        """Nothing is known yet."""
+        self.query_one(RowTable).display = False
+
+    def shown(self) -> None:
+        """Follow what happened meanwhile."""
+        self.bench.read_runs()
+
+    @property
+    def row(self) -> RunRow | None:
+        """The run under the cursor."""
+        table = self.query_one(RowTable)
+        return self.bench.row(table.key) if table.display else None
+
+    def runs_changed(self, rows: tuple[RunRow, ...]) -> None:
+        """Show the new state of the runs."""
+        table = self.query_one(RowTable)
+        nothing = self.query_one("#none", Static)
+        if self.bench.runs_known:
+            nothing.update(NO_RUNS)
+        nothing.display = not rows
+        table.display = bool(rows)
+        now = self.bench.services.clock()
+        table.set_rows([Row(row.id, _cells(row, now)) for row in rows])
+        if rows and self.focused is None:
+            table.rows.focus()
+        self._show_story()
+
+    @on(RowTable.Highlighted)
+    def _show_story(self) -> None:
+        row = self.row
+        story = self.query_one("#story", Static)
+        story.display = row is not None
+        if row is not None:
+            story.update(_story(row, self.bench.services.clock()))
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What cannot be done with this run now is dim in the footer."""
+        needed = STATE_ACTIONS.get(action)
+        if needed is None and action not in ("monitor", "compare", "copy"):
+            return True
+        row = self.row
+        if row is None:
+            return None
+        allowed = {
+            "active": row.active,
+            "resumable": row.state in RESUMABLE,
+            "ended": not row.active,
+        }
+        return True if needed is None or allowed[needed] else None
+
+    @on(RowTable.Selected)
+    def _selected(self) -> None:
+        self.action_monitor()
+
+    def action_monitor(self) -> None:
+        """Watch the run under the cursor."""
+        if self.row is not None:
+            self.bench.watch_run(self.row.id)
+
+    def action_compare(self) -> None:
+        """Compare base and tuned model of the run."""
+        if self.row is not None:
+            self.bench.compare_run(self.row.id)
+
+    def action_stop(self) -> None:
+        """Stop it, after a question."""
+        if self.row is not None:
+            self.bench.actions.stop(self.row)
+
+    def action_resume(self) -> None:
+        """Go on from the last checkpoint."""
+        if self.row is not None:
+            self.bench.actions.resume(self.row)
+
+    def action_delete(self) -> None:
+        """Delete it, after a question."""
+        if self.row is not None:
+            self.bench.actions.delete(self.row)
+
+    def action_copy(self) -> None:
+        """Copy the run directory's path."""
+        if self.row is not None:
+            self.bench.copy(str(self.bench.actions.directory(self.row.id).path))
+
+
+def _cells(row: RunRow, now: float) -> tuple[Content, ...]:
+    steps = f"{row.step}/{row.max_steps}" if row.max_steps else "-"
+    accuracy = number(row.accuracy, 2) if row.accuracy is not None else "-"
+    return (
+        state_mark(row.state),
+        plain(row.label),
+        plain(row.title, style="$muted"),
+        plain(row.stage or "-"),
+        plain(steps),
+        plain(ago(row.started or row.created, now), style="$muted"),
+        plain(number(row.loss)),
+        plain(accuracy),
+    )
+
+
+def _story(row: RunRow, now: float) -> Content:
+    """What happened to a run, and for one that failed what to do next."""
+    end = row.finished or now
+    took = duration(end - row.started) if row.started else "not started"
+    parts = [
+        join(plain(row.title or row.label, style="bold"), "  ", plain(row.id, style="$faint")),
+        join(
+            state_mark(row.state),
+            ("   stages ", "$muted"),
+            stage_mark(row.stages),
+            ("   time ", "$muted"),
+            took,
+        ),
+    ]
+    if row.error is not None:
+        what, where, next_step = row.error
+        parts.append(plain(what, style="$error"))
+        if where:
+            parts.append(join(("at    ", "$muted"), plain(where, style="$muted")))
+        if next_step:
+            parts.append(join(("next  ", "$muted"), plain(next_step, style="$primary")))
+    elif row.state == "stopped":
+        parts.append(join(("next  ", "$muted"), ("R resumes it from its checkpoint", "$primary")))
+    elif row.state == "finished":
+        parts.append(join(("next  ", "$muted"), ("c compares it with the base model", "$primary")))
+    return lines(*parts)

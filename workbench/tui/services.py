@@ -1,0 +1,83 @@
+"""What the app is given from outside, so that tests can give it something else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from workbench.base.paths import Paths
+
+if TYPE_CHECKING:
+    from workbench.judge.answers import Sampling
+    from workbench.run.directory import RunDirectory
+
+
+class Launcher(Protocol):
+    """What `workbench.run.launch` offers."""
+
+    def launch(self, run: RunDirectory) -> int: ...
+
+    def stop(self, run: RunDirectory, *, kill: bool = False) -> str: ...
+
+    def resume(self, run: RunDirectory) -> int: ...
+
+    def delete(self, run: RunDirectory) -> None: ...
+
+
+class Answers(Protocol):
+    """What `workbench.judge.answers.AnswerProcess` offers."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def generate(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        sampling: Sampling,
+        sides: Sequence[str] = ("base", "tuned"),
+    ) -> int: ...
+
+    def cancel(self, request: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+AnswersFactory = Callable[["RunDirectory", Callable[[dict[str, Any]], None]], Answers]
+
+
+def real_answers(run: RunDirectory, on_event: Callable[[dict[str, Any]], None]) -> Answers:
+    """The real process that answers."""
+    from workbench.judge.answers import AnswerProcess
+
+    return AnswerProcess(run, on_event)
+
+
+@dataclass(frozen=True)
+class Services:
+    """Collaborators of the app.
+
+    Attributes:
+        given_launcher: Starts and stops runs; None = `workbench.run.launch`, imported when used.
+        clock: Seconds since the epoch.
+        cwd: Folder in which `./recipes` is looked for.
+    """
+
+    paths: Paths
+    given_launcher: Launcher | None = None
+    clock: Callable[[], float] = time.time
+    answers: AnswersFactory = real_answers
+    cwd: Path = field(default_factory=Path.cwd)
+
+    @property
+    def launcher(self) -> Launcher:
+        """Starts, stops, resumes and deletes runs."""
+        if self.given_launcher is not None:
+            return self.given_launcher
+        from workbench.run import launch
+
+        return launch

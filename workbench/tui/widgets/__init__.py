@@ -1,0 +1,1 @@
+"""Widgets take plain values and post messages; they never read files."""
