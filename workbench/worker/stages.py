@@ -235,7 +235,7 @@ class StageRun:
         if dropped:
             self.writer.note(f"Deleted {', '.join(dropped)}: saved after the loss was lost.")
         left = checkpoints.newest_usable(self.run, self.stage)
-        kept = f" The last good checkpoint is kept: {left.name}." if left else ""
+        kept = f" The last checkpoint before it is kept: {left.name}." if left else ""
         rate = self.config.training.learning_rate
         raise ProblemError(
             Problem(

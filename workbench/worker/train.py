@@ -48,8 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
     except filelock.Timeout:
         print("another worker is at work on this run", file=sys.stderr)
         return 1
-    with lock:
+    try:
         return work(run, note)
+    finally:
+        lock.release()
 
 
 def work(run: RunDirectory, note: str) -> int:

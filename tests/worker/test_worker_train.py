@@ -1,0 +1,178 @@
+"""The training process on a tiny model: what it writes, how it stops, fails and goes on."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import filelock
+import pytest
+from conftest import (
+    MakeRun,
+    log_rows,
+    losses,
+    train,
+    wait_for_end,
+    wait_until,
+)
+
+from workbench.base.files import read_jsonl
+from workbench.run.directory import RunDirectory
+from workbench.run.launch import launch, resume, stop
+from workbench.run.record import read_record
+from workbench.worker import train as train_process
+
+pytestmark = pytest.mark.model
+
+
+def test_a_run_of_two_stages_leaves_its_directory_full(finished: RunDirectory) -> None:
+    record = read_record(finished)
+    assert record.exit_code == 0
+    assert set(record.results) == {"sft", "dpo"}
+    for result in record.results.values():
+        assert result["steps"] == 16
+        assert result["seconds"] > 0
+        assert result["peak_rss_bytes"] > 100_000_000
+    environment = json.loads(finished.environment.read_text())
+    assert environment["datasets"]["sft"]["train"]["kept"] == 24
+    assert environment["datasets"]["dpo"]["test"]["rows"] == 6
+    assert len(environment["datasets"]["dpo"]["files"][0]["sha256"]) == 64
+    assert environment["versions"]["trl"].startswith("1.16")
+    scores = json.loads(finished.scores.read_text())
+    assert scores["stage"] == "dpo"
+    assert 0 <= scores["eval_rewards/accuracies"] <= 1
+    assert scores["pairs"] == 6
+    assert finished.path.stat().st_mode & 0o077 == 0
+    assert (finished.output("dpo") / "adapter_model.safetensors").stat().st_mode & 0o077 == 0
+
+
+def test_dpo_starts_from_the_sft_policy_as_its_reference(finished: RunDirectory) -> None:
+    first = log_rows(finished, "dpo")[0]
+    assert first["loss"] == pytest.approx(math.log(2))
+    assert first["rewards/chosen"] == 0.0
+    # The policy scores the chosen answers as SFT left it: far better than the random base does.
+    assert losses(finished, "sft")[16] < losses(finished, "sft")[1] - 1.0
+    assert first["logps/chosen"] > log_rows(finished, "dpo")[0]["logps/rejected"]
+
+
+def test_metrics_keep_trl_names_and_add_speed_and_memory(finished: RunDirectory) -> None:
+    row = log_rows(finished, "dpo")[3]
+    assert row["step"] == 4
+    assert {"time", "grad_norm", "rewards/margins", "logps/rejected", "epoch"} <= set(row)
+    assert row["tokens_per_second"] > 0
+    assert row["memory/rss_gb"] > 0.1
+    events = [r["event"] for r in read_jsonl(finished.metrics) if "event" in r]
+    assert events.count("stage") == 2
+    assert events[-1] == "end"
+
+
+def test_probe_prompts_are_answered_before_and_after_each_stage(finished: RunDirectory) -> None:
+    samples = read_jsonl(finished.samples)
+    assert [row["side"] for row in samples] == ["base", "base", "sft", "sft", "dpo", "dpo"]
+    assert samples[0]["prompt"] == "What is tea?"
+    assert all(row["tokens"] > 0 or row["answer"] == "" for row in samples)
+
+
+def test_the_final_adapters_load_on_the_plain_base(finished: RunDirectory, tiny: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    for stage in ("sft", "dpo"):
+        base = AutoModelForCausalLM.from_pretrained(tiny)
+        model = PeftModel.from_pretrained(base, finished.output(stage))
+        assert list(model.peft_config) == ["default"]
+    assert not (finished.output("dpo") / "ref").exists()
+
+
+def test_stop_kill_and_resume_change_no_loss(new_run: MakeRun, finished: RunDirectory) -> None:
+    run = new_run(steps=16)
+    launch(run)
+    wait_until(lambda: len(losses(run, "sft")) >= 3, "three steps of SFT")
+    assert "checkpoint" in stop(run)
+    record = wait_for_end(run)
+    assert (record.state, record.stage, record.exit_code) == ("stopped", "sft", 0)
+    assert run.checkpoints("sft")[-1] == Path(record.stopped_at)
+
+    resume(run)
+    wait_until(lambda: len(run.checkpoints("dpo")) >= 1, "a checkpoint of DPO")
+    os.kill(read_record(run).pid, signal.SIGKILL)
+    assert wait_for_end(run).state == "lost"
+
+    resume(run)
+    assert wait_for_end(run).state == "finished"
+    for stage in ("sft", "dpo"):
+        assert losses(run, stage) == losses(finished, stage)
+        tokens = [row["num_tokens"] for row in log_rows(run, stage)]
+        assert tokens == [row["num_tokens"] for row in log_rows(finished, stage)]
+    resumed = [r["stage"] for r in read_jsonl(run.metrics) if r.get("event") == "resume"]
+    assert resumed == ["sft", "dpo"]
+    sides = [row["side"] for row in read_jsonl(run.samples)]
+    assert sides == ["base", "base", "sft", "sft", "dpo", "dpo"]
+
+
+def test_trl_itself_takes_the_config_and_reaches_the_same_losses(
+    new_run: MakeRun, tmp_path: Path
+) -> None:
+    run = new_run(stages=("dpo",), steps=6)
+    config = run.config("dpo")
+    text = config.read_text().replace("test_split_size: 0.25\n", "")
+    config.write_text(text.replace("eval_strategy: steps\n", "").replace("eval_steps: 100\n", ""))
+    assert train(run).state == "finished"
+    trl = Path(sys.executable).with_name("trl")
+    output = tmp_path / "trl"
+    command = [trl, "dpo", "--config", config, "--output_dir", output, "--save_steps", "6"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    state = json.loads((output / "checkpoint-6" / "trainer_state.json").read_text())
+    theirs = {row["step"]: row["loss"] for row in state["log_history"] if "loss" in row}
+    assert losses(run, "dpo") == theirs
+
+
+def test_a_lost_loss_ends_the_run_and_keeps_the_last_checkpoint(new_run: MakeRun) -> None:
+    run = new_run(stages=("dpo",), steps=8)
+    config = run.config("dpo")
+    text = config.read_text().replace("learning_rate: 0.01", "learning_rate: 1.0e+30")
+    config.write_text(text.replace("save_steps: 2", "save_steps: 1"))
+    record = train(run)
+    assert record.state == "failed"
+    assert record.exit_code == 1
+    assert record.error is not None
+    assert record.error["what"].startswith("diverged at step ")
+    assert "learning_rate" in record.error["next_step"]
+    rows = read_jsonl(run.metrics)
+    assert any("loss" in row.get("non_finite", []) for row in rows)
+    from workbench.worker.checkpoints import is_finite, weight_files
+
+    assert run.checkpoints("dpo")[-1].name in record.error["next_step"]
+    for checkpoint in run.checkpoints("dpo"):
+        assert all(is_finite(file) for file in weight_files(checkpoint))
+
+
+def test_a_wrong_lora_target_names_the_layers_there_are(new_run: MakeRun) -> None:
+    run = new_run(stages=("sft",))
+    config = run.config("sft")
+    config.write_text(config.read_text().replace("- q_proj", "- foo").replace("- v_proj", "- bar"))
+    record = train(run)
+    assert record.state == "failed"
+    assert record.error is not None
+    assert "LoRA" in record.error["what"]
+    assert "down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj" in record.error["next_step"]
+    assert record.error["where"] == "lora_target_modules"
+    assert "Traceback" in run.log.read_text()
+
+
+def test_a_second_worker_leaves_the_run_alone(
+    new_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run()
+    before = run.record.read_text()
+    monkeypatch.setattr(train_process, "LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(os, "umask", lambda _mode: 0)
+    with filelock.FileLock(run.lock):
+        assert train_process.main([str(run.path)]) == 1
+    assert run.record.read_text() == before
