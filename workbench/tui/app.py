@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -31,6 +32,7 @@ from workbench.tui.services import AnswersFactory, Launcher, Services, real_answ
 from workbench.tui.theme import FALLBACK_VARIABLES, THEMES
 
 POLL_SECONDS = 1.0
+LEAVE_SECONDS = 2.0
 CLIPBOARD_LIMIT_BYTES = 74_000
 
 
@@ -98,11 +100,18 @@ class WorkbenchApp(App[int]):
         with contextlib.suppress(RuntimeError, ValueError, NotImplementedError):
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, self.exit, 128 + number)
+                loop.add_signal_handler(number, self._leave, number)
         if self._first_mode in self.MODES:
             self.switch_mode(self._first_mode)
         self.call_after_refresh(self.read_runs)
         self.set_interval(POLL_SECONDS, self.read_runs)
+
+    def _leave(self, number: int) -> None:
+        """End on a signal; where the terminal is gone, what it should still get may block."""
+        watchdog = threading.Timer(LEAVE_SECONDS, os._exit, (128 + number,))
+        watchdog.daemon = True
+        watchdog.start()
+        self.exit(128 + number)
 
     def row(self, run_id: str) -> RunRow | None:
         """A run by its id."""

@@ -52,10 +52,7 @@ def finite(points: Sequence[Point]) -> list[Point]:
 
 
 def thin(points: Sequence[Point], columns: int) -> list[Point]:
-    """At most two points for each column, keeping every column's lowest and highest value.
-
-    The first and the last point stay; order is by step.
-    """
+    """Every column's lowest and highest point, and the first and last of all, by step."""
     if len(points) <= 2 * columns:
         return list(points)
     low, high = points[0][0], points[-1][0]
@@ -63,29 +60,32 @@ def thin(points: Sequence[Point], columns: int) -> list[Point]:
     buckets: dict[int, list[Point]] = {}
     for point in points:
         buckets.setdefault(min(columns - 1, int((point[0] - low) * scale)), []).append(point)
-    kept: list[Point] = []
+    kept = {points[0], points[-1]}
     for bucket in buckets.values():
-        least = min(bucket, key=lambda point: point[1])
-        most = max(bucket, key=lambda point: point[1])
-        kept += sorted({least, most})
-    kept[0], kept[-1] = points[0], points[-1]
-    return kept
+        kept.add(min(bucket, key=lambda point: point[1]))
+        kept.add(max(bucket, key=lambda point: point[1]))
+    return sorted(kept)
 
 
 def ticks(low: float, high: float, wanted: int) -> list[float]:
-    """Round values between two bounds, about as many as wanted and never more than one over."""
+    """Round values between two bounds: about as many as wanted, two at least if there are any."""
     span = high - low
     if span <= 0 or wanted < 1:
         return [low]
-    raw = span / wanted
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
-    first = math.ceil(low / step - 1e-9) * step
-    result = []
-    while first <= high + step * 1e-9:
-        result.append(0.0 if abs(first) < step * 1e-9 else first)
-        first += step
-    return result or [low]
+    power = 10.0 ** math.floor(math.log10(span / wanted))
+    steps = [power * factor for factor in (10, 5, 2, 1, 0.5) if power * factor < span]
+    coarse = [step for step in steps if step >= span / wanted * 0.999]
+    found = [low]
+    for step in [*coarse[-1:], *(step for step in steps if step not in coarse)]:
+        found = _multiples(step, low, high)
+        if len(found) >= 2:
+            break
+    return found or [low]
+
+
+def _multiples(step: float, low: float, high: float) -> list[float]:
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]
 
 
 def tick_labels(values: Sequence[float]) -> list[str]:

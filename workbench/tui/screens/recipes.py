@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from workbench.recipe.catalog import Entry
 
 TEXT_LIMIT_CHARACTERS = 20_000
+ORDER = ("user", "local", "shipped")
 
 
 class RecipesScreen(WorkbenchScreen):
@@ -117,7 +118,10 @@ class RecipesScreen(WorkbenchScreen):
         from workbench.recipe.catalog import Catalog
 
         services = self.bench.services
-        entries = tuple(Catalog(services.paths, services.cwd).entries())
+        found = Catalog(services.paths, services.cwd).entries()
+        # Who comes for the first time finds the quickstart at the top of the shipped ones.
+        found.sort(key=lambda entry: (ORDER.index(entry.origin), entry.name != "quickstart"))
+        entries = tuple(found)
         texts = {str(entry.path): _text_of(entry.path) for entry in entries}
         self.post_message(RecipesRead(entries, texts))
 

@@ -84,10 +84,8 @@ class ChoiceField(Static, can_focus=True):
     def set_value(self, value: Any) -> None:
         """Show a value; None shows TRL's default."""
         self.now = self._default if value is None else value
-        hint = ("  default", "$faint") if value is None else ""
-        self.update(
-            join(("◂ ", "$faint"), plain(to_text(self.now) or "none"), (" ▸", "$faint"), hint)
-        )
+        hint = "  default" if value is None else ""
+        self.update(join(plain(to_text(self.now) or "none"), ("  ◂ ▸" + hint, "$faint")))
 
     @property
     def _index(self) -> int:
@@ -163,7 +161,6 @@ class SettingRow(Horizontal):
         return Input(
             clean(setting.shown, newlines=False),
             placeholder=f"{default}  default" if default else "none",
-            compact=True,
             select_on_focus=False,
         )
 

@@ -1,0 +1,70 @@
+"""Fixtures of the app's tests: folders, a fake launcher, an app, and ways to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+from tui_fakes import NOW, FakeAnswers, FakeLauncher, make_paths
+
+from workbench.base.paths import Paths
+from workbench.tui.app import WorkbenchApp
+
+
+@pytest.fixture(autouse=True)
+def _steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No blinking cursor, no inherited colour settings, the same terminal everywhere."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("DPO_WORKBENCH_ASCII", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setattr(Input, "cursor_blink", False)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """The user's folders with two recipes."""
+    return make_paths(tmp_path)
+
+
+@pytest.fixture
+def launcher() -> FakeLauncher:
+    """A launcher that writes files instead of training."""
+    return FakeLauncher()
+
+
+@pytest.fixture
+def answers() -> list[FakeAnswers]:
+    """The answer processes that the app has started, oldest first."""
+    return []
+
+
+@pytest.fixture
+def make_app(
+    paths: Paths, launcher: FakeLauncher, answers: list[FakeAnswers], tmp_path: Path
+) -> Callable[..., WorkbenchApp]:
+    """Makes an app over the folders, with fakes for everything that works."""
+
+    def factory(run: Any, on_event: Any) -> FakeAnswers:
+        answers.append(FakeAnswers(run, on_event))
+        return answers[-1]
+
+    def make(**options: Any) -> WorkbenchApp:
+        given = {"launcher": launcher, "clock": lambda: NOW, "answers": factory, "cwd": tmp_path}
+        return WorkbenchApp(paths, **{**given, **options})
+
+    return make
+
+
+async def until(pilot: Pilot[Any], condition: Callable[[], object], what: str = "") -> None:
+    """Let the app work until a condition holds; fail after ten seconds of its time."""
+    for _ in range(400):
+        await pilot.pause()
+        if condition():
+            return
+        await pilot.pause(0.025)
+    raise AssertionError(f"never happened: {what or condition}")
