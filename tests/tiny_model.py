@@ -142,7 +142,7 @@ def write_tiny_recipe(
     write_tiny_data(path.parent / "data")
     text = SHARED.format(model=model, steps=steps) + more
     data = {
-        "sft": "datasets: [{path: json, data_files: data/sft.jsonl}]\n",
+        "sft": "datasets: [{path: json, data_files: data/sft.jsonl}]\ncompletion_only_loss: true\n",
         "dpo": (
             "datasets: [{path: json, data_files: data/prefs.jsonl}]\n"
             "test_split_size: 0.25\neval_strategy: steps\neval_steps: 100\nbeta: 0.1\n"

@@ -145,7 +145,7 @@ def test_a_lost_loss_ends_the_run_and_keeps_the_last_checkpoint(new_run: MakeRun
     assert record.error["what"].startswith("diverged at step ")
     assert "learning_rate" in record.error["next_step"]
     rows = read_jsonl(run.metrics)
-    assert any("loss" in row.get("non_finite", []) for row in rows)
+    assert any(row.get("non_finite") for row in rows)
     from workbench.worker.checkpoints import is_finite, weight_files
 
     assert run.checkpoints("dpo")[-1].name in record.error["next_step"]
