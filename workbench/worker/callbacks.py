@@ -13,6 +13,10 @@ from workbench.worker.run_writer import RunWriter
 FATAL_METRICS = ("loss", "grad_norm")
 
 
+class EvaluationStoppedError(Exception):
+    """A stop was asked for while the held-out rows were scored, which can take minutes."""
+
+
 class RunCallback(TrainerCallback):  # type: ignore[misc]
     """Writes metrics and signs of life, obeys a stop, and ends a run that has diverged.
 
@@ -60,6 +64,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.writer.tick(step=state.global_step)
+        if self.writer.stop_requested:
+            raise EvaluationStoppedError
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any

@@ -16,7 +16,7 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.recipe import load_recipe
 from workbench.run.directory import RunDirectory
 from workbench.worker import checkpoints, dataset, machine, probes
-from workbench.worker.callbacks import RunCallback
+from workbench.worker.callbacks import EvaluationStoppedError, RunCallback
 from workbench.worker.model import is_adapter, load_start, load_tokenizer
 from workbench.worker.run_writer import RunWriter, StopRequested
 
@@ -227,9 +227,25 @@ class StageRun:
         if checkpoint is not None:
             restore_token_count(trainer, self.callback, checkpoint)
         resume = str(checkpoint) if checkpoint is not None else None
-        trainer.train(resume_from_checkpoint=resume or self.config.training.resume_from_checkpoint)
-        if self.callback.diverged is None:
-            return
+        resume = resume or self.config.training.resume_from_checkpoint
+        try:
+            trainer.train(resume_from_checkpoint=resume)
+        except EvaluationStoppedError:
+            self.save_stopped(trainer)
+        if self.callback.diverged is not None:
+            self.raise_diverged()
+
+    def save_stopped(self, trainer: Any) -> None:
+        """Save the checkpoint of a stop that came in the middle of an evaluation."""
+        state = trainer.state
+        if 0 < state.global_step < state.max_steps:
+            trainer._save_checkpoint(trainer.model, None)
+            self.callback.on_save(trainer.args, state, trainer.control)
+        self.callback.stopped = state.global_step < state.max_steps
+
+    def raise_diverged(self) -> None:
+        """End the run with the step and the metric that was lost."""
+        assert self.callback.diverged is not None
         step, metric, value = self.callback.diverged
         dropped = checkpoints.drop_non_finite(self.run, self.stage)
         if dropped:
@@ -277,7 +293,10 @@ class StageRun:
         if last and last[-1]["step"] == trainer.state.global_step:
             metrics = last[-1]
         else:
-            metrics = trainer.evaluate()
+            try:
+                metrics = trainer.evaluate()
+            except EvaluationStoppedError:
+                return {}
         values = {name: value for name, value in metrics.items() if name.startswith("eval_")}
         return {**values, "pairs": len(trainer.eval_dataset)}
 

@@ -1,0 +1,67 @@
+"""Fitting a config to the machine, and reading the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from workbench.worker import machine
+
+
+def fit(tmp_path: Path, text: str, **machine_has: bool) -> tuple[dict[str, Any], list[str]]:
+    config = tmp_path / "dpo.yaml"
+    config.write_text("# trl dpo --config dpo.yaml\n" + text)
+    notes = machine.fit_config(config, **machine_has)
+    assert config.read_text().startswith("# trl dpo")
+    return yaml.safe_load(config.read_text()), notes
+
+
+def test_without_a_gpu_the_config_asks_for_the_cpu(tmp_path: Path) -> None:
+    config, notes = fit(tmp_path, "beta: 0.1\n", has_cuda=False)
+    assert config == {"beta": 0.1, "use_cpu": True, "bf16": False}
+    assert notes == ["dpo.yaml: use_cpu: true, bf16: false, because no GPU is visible."]
+    assert fit(tmp_path, yaml.safe_dump(config), has_cuda=False) == (config, [])
+
+
+def test_what_the_recipe_says_stays(tmp_path: Path) -> None:
+    text = "use_cpu: true\nbf16: true\n"
+    assert fit(tmp_path, text, has_cuda=False)[0] == {"use_cpu": True, "bf16": True}
+    assert fit(tmp_path, "fp16: true\n", has_cuda=True, bf16_works=False)[1] == []
+
+
+def test_an_old_gpu_gets_no_bf16(tmp_path: Path) -> None:
+    assert fit(tmp_path, "beta: 1\n", has_cuda=True, bf16_works=False)[0]["bf16"] is False
+    assert fit(tmp_path, "beta: 1\n", has_cuda=True, bf16_works=True)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"CUDA_VISIBLE_DEVICES": "2,3"}, "2"),
+        ({"CUDA_VISIBLE_DEVICES": "5"}, "5"),
+        ({"CUDA_VISIBLE_DEVICES": ""}, ""),
+        ({"CUDA_VISIBLE_DEVICES": "0,1", "LOCAL_RANK": "1"}, "0,1"),
+    ],
+)
+def test_one_of_several_gpus(environ: dict[str, str], expected: str) -> None:
+    note = machine.choose_gpu(environ)
+    assert environ["CUDA_VISIBLE_DEVICES"] == expected
+    assert bool(note) == (expected == "2")
+
+
+def test_the_environment_of_the_user_wins() -> None:
+    environ = {"HF_HUB_DISABLE_TELEMETRY": "0", "CUDA_VISIBLE_DEVICES": ""}
+    machine.prepare_environment(environ)
+    assert environ["HF_HUB_DISABLE_TELEMETRY"] == "0"
+    assert environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+def test_memory_is_read_in_bytes() -> None:
+    assert 10_000_000 < machine.rss_bytes() <= machine.peak_rss_bytes() * 1.01
+
+
+def test_git_state_of_no_repository(tmp_path: Path) -> None:
+    assert machine.git_state(tmp_path) == {}
