@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import WAIT_SECONDS, MakeRun, run_module
+from worker_helpers import WAIT_SECONDS, MakeRun, run_module
 
 from workbench.run.directory import RunDirectory
 

@@ -6,6 +6,7 @@ import json
 import math
 import signal
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -98,3 +99,30 @@ def test_numbers() -> None:
     assert number(True) == 1
     assert number("0.5") is None
     assert number(torch.zeros(2)) is None
+
+
+def test_a_stop_ends_an_evaluation_too(writer: RunWriter) -> None:
+    from workbench.worker.callbacks import EvaluationStoppedError, RunCallback
+
+    state = SimpleNamespace(global_step=3, max_steps=9)
+    callback = RunCallback(writer, "dpo")
+    callback.on_prediction_step(None, state, None)
+    writer.stop_requested = True
+    with pytest.raises(EvaluationStoppedError):
+        callback.on_prediction_step(None, state, None)
+
+
+def test_a_stop_saves_and_logs_at_the_end_of_its_step(writer: RunWriter) -> None:
+    from workbench.worker.callbacks import RunCallback
+
+    control = SimpleNamespace(should_evaluate=True)
+    callback = RunCallback(writer, "dpo")
+    writer.stop_requested = True
+    callback.on_step_end(None, SimpleNamespace(global_step=9, max_steps=9), control)
+    assert not callback.stopped
+    callback.on_step_end(None, SimpleNamespace(global_step=3, max_steps=9), control)
+    assert callback.stopped
+    assert control.should_save
+    assert control.should_log
+    assert control.should_training_stop
+    assert not control.should_evaluate

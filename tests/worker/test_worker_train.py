@@ -12,7 +12,7 @@ from pathlib import Path
 
 import filelock
 import pytest
-from conftest import (
+from worker_helpers import (
     MakeRun,
     log_rows,
     losses,
