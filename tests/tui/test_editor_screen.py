@@ -97,7 +97,8 @@ async def test_switches_and_choices_work_by_keyboard(make_app: MakeApp, paths: P
         await pilot.press("ctrl+s")
         await until(pilot, lambda: not app.screen.unsaved)
         text = file.read_text(encoding="utf-8")
-        assert "use_rslora: true" in text and "dtype: float16" in text
+        assert "use_rslora: true" in text
+        assert "dtype: float16" in text
 
 
 async def test_turning_a_switch_back_is_no_change(make_app: MakeApp, paths: Paths) -> None:

@@ -20,10 +20,12 @@ def test_thinning_keeps_extremes_and_ends(points: list[float], columns: int) -> 
     curve = list(enumerate(points))
     kept = thin(curve, columns)
     assert len(kept) <= 2 * columns + 2
-    assert kept[0] == curve[0] and kept[-1] == curve[-1]
+    assert kept[0] == curve[0]
+    assert kept[-1] == curve[-1]
     assert max(value for _, value in kept) == max(points)
     assert min(value for _, value in kept) == min(points)
-    assert set(kept) <= set(curve) and kept == sorted(kept)
+    assert set(kept) <= set(curve)
+    assert kept == sorted(kept)
 
 
 @settings(max_examples=60, deadline=None)
@@ -47,7 +49,8 @@ def test_ascii_charts_use_ascii_only() -> None:
     points = [(step, step / 3) for step in range(1, 50)]
     chart = draw([Series("a", points), Series("b", points[::5])], 40, 10, ascii_only=True)
     assert chart.plain.isascii()
-    assert "*" in chart.plain and "o" in chart.plain
+    assert "*" in chart.plain
+    assert "o" in chart.plain
 
 
 def test_curves_differ_by_marker_not_only_by_colour() -> None:

@@ -40,9 +40,7 @@ async def test_recipes_are_listed_with_the_users_first(make_app: MakeApp) -> Non
         assert "135 M parameters" in shown_text(app, "#yaml")
 
 
-async def test_a_broken_recipe_is_listed_with_its_problem(
-    make_app: MakeApp, paths: Paths
-) -> None:
+async def test_a_broken_recipe_is_listed_with_its_problem(make_app: MakeApp, paths: Paths) -> None:
     (paths.recipes / "a-broken.yaml").write_text("beta: [0.1\n", encoding="utf-8")
     app = make_app()
     async with app.run_test() as pilot:
@@ -60,7 +58,9 @@ async def test_hostile_titles_are_shown_as_text(make_app: MakeApp, paths: Paths)
         await until(pilot, lambda: screen_of(app).entry is not None)
         assert "\x1b" in screen_of(app).entry.title
         head = shown_text(app, "#head")
-        assert "[/INST]" in head and "\x1b" not in head and "\u202e" not in head
+        assert "[/INST]" in head
+        assert "\x1b" not in head
+        assert "\u202e" not in head
         await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, ReviewDialog))
         await until(pilot, lambda: "[/INST]" in shown_text(app, "#summary"))
@@ -124,7 +124,9 @@ async def test_run_reviews_and_launches_and_the_monitor_opens(
         await until(pilot, lambda: isinstance(app.screen, ReviewDialog))
         await until(pilot, lambda: "steps" in shown_text(app, "#summary"))
         summary = shown_text(app, "#summary")
-        assert "batch 8" in summary and "40 steps" in summary and "0.34 %" in summary
+        assert "batch 8" in summary
+        assert "40 steps" in summary
+        assert "0.34 %" in summary
         await pilot.press("enter")
         await until(pilot, lambda: app.current_mode == "monitor")
         (call,) = launcher.calls

@@ -108,9 +108,10 @@ class WorkbenchApp(App[int]):
 
     def _leave(self, number: int) -> None:
         """End on a signal; where the terminal is gone, what it should still get may block."""
-        watchdog = threading.Timer(LEAVE_SECONDS, os._exit, (128 + number,))
-        watchdog.daemon = True
-        watchdog.start()
+        if not self.is_headless:
+            watchdog = threading.Timer(LEAVE_SECONDS, os._exit, (128 + number,))
+            watchdog.daemon = True
+            watchdog.start()
         self.exit(128 + number)
 
     def row(self, run_id: str) -> RunRow | None:
@@ -135,7 +136,7 @@ class WorkbenchApp(App[int]):
             self.runs_changed.publish(self.rows)
 
     @on(Worker.StateChanged)
-    def _worker_changed(self, event: Worker.StateChanged) -> None:
+    def worker_changed(self, event: Worker.StateChanged) -> None:
         """A fault in a thread is shown, never a reason to end the app."""
         if event.state != WorkerState.ERROR:
             return

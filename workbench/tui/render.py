@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from pathlib import Path
 
 from textual.content import Content
 
@@ -27,6 +28,15 @@ _YAML_LINE = re.compile(r"^(\s*(?:- )?)([A-Za-z_][\w./-]*)(:)(?=\s|$)(.*)$")
 def plain(text: object, *, newlines: bool = False, style: str = "") -> Content:
     """Outside text, made inert and never read as markup."""
     return Content.styled(clean(str(text), newlines=newlines), style)
+
+
+def path_text(path: Path, *, style: str = "") -> Content:
+    """A path, short where it lies in the home folder."""
+    try:
+        shown = str(Path("~") / path.relative_to(Path.home()))
+    except (ValueError, RuntimeError):
+        shown = str(path)
+    return plain(shown, style=style)
 
 
 def join(*parts: str | Content | tuple[str, str]) -> Content:

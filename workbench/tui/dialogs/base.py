@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.worker import Worker
 
 if TYPE_CHECKING:
     from workbench.tui.app import WorkbenchApp
@@ -55,6 +57,10 @@ class Dialog(ModalScreen[Answer]):
     def bench(self) -> WorkbenchApp:
         """The app, by its own type."""
         return cast("WorkbenchApp", self.app)
+
+    @on(Worker.StateChanged)
+    def _worker_changed(self, event: Worker.StateChanged) -> None:
+        self.bench.worker_changed(event)
 
     def compose(self) -> ComposeResult:
         """The frame with the dialog's own content."""

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Static
+from textual.worker import Worker
 
 from workbench.tui.render import join
 from workbench.tui.widgets.top_bar import TopBar
@@ -77,6 +78,10 @@ class WorkbenchScreen(Screen[None]):
     @on(Shown)
     def _asked_again(self) -> None:
         self.shown()
+
+    @on(Worker.StateChanged)
+    def _worker_changed(self, event: Worker.StateChanged) -> None:
+        self.bench.worker_changed(event)
 
     def shown(self) -> None:
         """The screen came to the front; screens that follow something override it."""

@@ -21,7 +21,7 @@ from workbench.tui.checking import Checked, check_text, totals_line
 from workbench.tui.dialogs.confirm import ConfirmDialog
 from workbench.tui.form import SHARED, KeyPath, Setting, settings, to_text
 from workbench.tui.messages import Failed, RecipeChecked
-from workbench.tui.render import join, lines, plain, problem_line
+from workbench.tui.render import join, lines, path_text, plain, problem_line
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.widgets.setting_form import SettingForm
 from workbench.tui.widgets.setting_row import SettingRow
@@ -240,7 +240,7 @@ class EditorScreen(WorkbenchScreen):
         prefix = "my-" if self._origin == "shipped" else ""
         suffix = "" if self._origin == "shipped" else "-2"
         name = safe_name(f"{prefix}{self._path.stem}{suffix}")
-        text = join("It goes to ", plain(self.bench.services.paths.recipes), ".")
+        text = join("It goes to ", path_text(self.bench.services.paths.recipes), ".")
         dialog = NameDialog("Save the recipe as", text, value=name)
         self.app.push_screen(dialog, lambda name: self._write(name, then) if name else None)
 

@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 from workbench.base.paths import safe_name
 from workbench.base.problems import Problem, ProblemError
 from workbench.tui.messages import Failed, RecipesRead
-from workbench.tui.render import join, lines, plain, stage_mark, yaml_text
+from workbench.tui.render import join, lines, path_text, plain, stage_mark, yaml_text
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.widgets.row_table import Column, Row, RowTable
 
@@ -217,7 +217,7 @@ class RecipesScreen(WorkbenchScreen):
         entry = self.entry
         if entry is None:
             return
-        text = join("The copy goes to ", plain(self.bench.services.paths.recipes), ".")
+        text = join("The copy goes to ", path_text(self.bench.services.paths.recipes), ".")
         dialog = NameDialog("Save a copy as", text, value=safe_name(f"my-{entry.name}"))
         self.app.push_screen(dialog, lambda name: self._copy(entry, name) if name else None)
 
@@ -277,5 +277,5 @@ def _heading(entry: Entry) -> Content:
             plain(entry.needs or "-"),
         )
     )
-    parts.append(join(("file  ", "$muted"), plain(entry.path, style="$muted")))
+    parts.append(join(("file  ", "$muted"), path_text(entry.path, style="$muted")))
     return lines(*parts)

@@ -35,6 +35,11 @@ class PlotPanel(Static):
         self._drawn: tuple[int, int] | None = None
         self._chart = Content("")
 
+    @property
+    def metric(self) -> str:
+        """What the chart shows now."""
+        return self._title
+
     def show(self, title: str, series: Sequence[Series]) -> None:
         """Show these curves; the first one's newest value stands in the frame's title."""
         new = tuple(series)

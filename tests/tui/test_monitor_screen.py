@@ -1,0 +1,208 @@
+"""Watching one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from conftest import until
+from textual.widgets import Log, Static
+from tui_fakes import HOSTILE, NOW, FakeLauncher, make_run, write_metrics, write_record
+
+from workbench.base.paths import Paths
+from workbench.tui.app import WorkbenchApp
+from workbench.tui.charts import PLOTTED
+from workbench.tui.screens.monitor import MonitorScreen
+from workbench.tui.watching import RunWatcher
+from workbench.tui.widgets.plot_panel import PlotPanel
+
+MakeApp = Callable[..., WorkbenchApp]
+LIVE = "20270115-080000-small-a1b2"
+
+
+def text_of(app: WorkbenchApp, selector: str) -> str:
+    return str(app.screen.query_one(selector, Static).visual)
+
+
+def plots(app: WorkbenchApp) -> list[str]:
+    panels = app.screen.query(PlotPanel)
+    return [panel.metric for panel in panels if panel.display]
+
+
+async def test_head_progress_and_values(make_app: MakeApp, paths: Paths) -> None:
+    make_run(paths)
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "step 120/400" in text_of(app, "#head"))
+        head = text_of(app, "#head")
+        assert "small" in head
+        assert "running" in head
+        assert "dpo (2 of 2)" in head
+        assert "30 %" in head
+        assert "00:11:30" in head
+        assert "left 00:04:40" in head
+        assert "412 tokens/s" in head
+        assert "2.1 GB RAM" in head
+        assert "chosen +0.71" in text_of(app, "#strip")
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        ((70, 24), ["loss"]),
+        ((80, 24), ["loss", "rewards/margins"]),
+        ((120, 40), ["loss", "rewards/margins", "rewards/accuracies", "rewards/chosen, rejected"]),
+    ],
+)
+async def test_as_many_plots_as_fit(
+    make_app: MakeApp, paths: Paths, size: tuple[int, int], shown: list[str]
+) -> None:
+    make_run(paths)
+    app = make_app(screen="monitor")
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: plots(app) == shown, f"{shown}")
+
+
+async def test_m_cycles_z_zooms_t_changes_the_stage(make_app: MakeApp, paths: Paths) -> None:
+    make_run(paths)
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: plots(app) == ["loss", "rewards/margins"])
+        await pilot.press("m")
+        assert plots(app) == ["rewards/accuracies", "rewards/chosen, rejected"]
+        await pilot.press("m")
+        assert plots(app) == ["learning_rate", "grad_norm"]
+        await pilot.press("m", "z")
+        assert plots(app) == ["loss"]
+        await pilot.press("m", "z")
+        assert plots(app) == ["loss", "rewards/margins"]
+        await pilot.press("t")
+        assert plots(app) == ["loss", "mean_token_accuracy"]
+        assert "showing sft" in text_of(app, "#head")
+
+
+async def test_new_points_and_lines_arrive(make_app: MakeApp, paths: Paths) -> None:
+    run = make_run(paths)
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "120/400" in text_of(app, "#head"))
+        write_metrics(run, 130, first=121)
+        write_record(run, step=130)
+        with run.log.open("a", encoding="utf-8") as file:
+            file.write("a new line\n")
+        await until(pilot, lambda: "130/400" in text_of(app, "#head"))
+        await until(pilot, lambda: "a new line" in list(app.screen.query_one(Log).lines))
+
+
+async def test_hostile_logs_and_names_are_inert(make_app: MakeApp, paths: Paths) -> None:
+    log = f"{HOSTILE}\nprogress 1\rprogress 2\r\n"
+    make_run(paths, name=HOSTILE, log=log, model_source=HOSTILE, notes=[HOSTILE])
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: app.screen.query_one(Log).line_count >= 2)
+        lines = list(app.screen.query_one(Log).lines)
+        assert "[/INST]" in lines[0]
+        assert "\x1b" not in "".join(lines)
+        assert "progress 2" in lines
+        assert "progress 1" not in lines
+        assert "\x1b" not in text_of(app, "#head")
+        assert "[/INST]" in text_of(app, "#head")
+
+
+async def test_a_failure_is_a_panel_with_the_next_step(make_app: MakeApp, paths: Paths) -> None:
+    error = {"what": "The GPU ran out of memory", "where": "train.log", "next_step": "Halve it."}
+    make_run(paths, state="failed", error=error, step=3)
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: app.screen.query_one("#failure").display)
+        assert "The GPU ran out of memory" in text_of(app, "#failure")
+        assert "next  Halve it." in text_of(app, "#failure")
+
+
+async def test_a_non_finite_value_is_named(make_app: MakeApp, paths: Paths) -> None:
+    run = make_run(paths)
+    with run.metrics.open("a", encoding="utf-8") as file:
+        file.write('{"stage": "dpo", "step": 121, "loss": null, "non_finite": ["loss"]}\n')
+        file.write('{"stage": "dpo", "step": 122, "loss": Infinity, "grad_norm": NaN}\n')
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "loss was not a finite number" in text_of(app, "#strip"))
+
+
+async def test_l_gives_the_log_the_screen_and_escape_takes_it_back(
+    make_app: MakeApp, paths: Paths
+) -> None:
+    make_run(paths)
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: plots(app))
+        small = app.screen.query_one(Log).size.height
+        await pilot.press("l")
+        await until(pilot, lambda: app.screen.query_one(Log).size.height > small + 8)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen.query_one(Log).size.height == small)
+        assert isinstance(app.screen, MonitorScreen)
+
+
+async def test_stop_from_the_monitor(
+    make_app: MakeApp, paths: Paths, launcher: FakeLauncher
+) -> None:
+    make_run(paths)
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "running" in text_of(app, "#head"))
+        await pilot.press("x", "y")
+        await until(pilot, lambda: "stopping" in text_of(app, "#head"))
+        assert launcher.calls == [("stop", LIVE)]
+
+
+async def test_a_run_is_opened_by_its_id(make_app: MakeApp, paths: Paths) -> None:
+    make_run(paths)
+    make_run(paths, "20270115-070000-small-0001", state="finished", name="old", finished=NOW)
+    app = make_app(open_run="20270115-070000-small-0001")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: app.current_mode == "monitor")
+        await until(pilot, lambda: "old" in text_of(app, "#head"))
+
+
+async def test_a_live_run_is_watched_before_a_newer_ended_one(
+    make_app: MakeApp, paths: Paths
+) -> None:
+    make_run(paths, "20270115-090000-later-0001", state="failed", name="later")
+    make_run(paths)
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "small" in text_of(app, "#head"))
+
+
+async def test_nothing_is_read_while_another_screen_is_shown(
+    make_app: MakeApp, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    real = RunWatcher.look
+    monkeypatch.setattr(RunWatcher, "look", lambda self: looks.append(1) or real(self))
+    make_run(paths)
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: looks and plots(app))
+        monitor = app.screen
+        await pilot.press("1")
+        await until(pilot, lambda: app.current_mode == "recipes")
+        await app.workers.wait_for_complete()
+        before = len(looks)
+        monitor._look()
+        await pilot.pause()
+        assert len(looks) == before
+
+
+def test_a_chart_is_drawn_again_only_when_its_data_changed(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(paths)
+    watcher = RunWatcher(run, PLOTTED)
+    first, second = watcher.look(), watcher.look()
+    assert second.points is first.points
+    assert second.log == ()
+    assert len(first.points["dpo"]["loss"]) == 120
+    assert len(first.points["sft"]["loss"]) == 30
+    assert first.steps_per_second == pytest.approx(1.0)
