@@ -19,6 +19,8 @@ from workbench.run.directory import RunDirectory
 from workbench.run.record import RunRecord, is_active, is_alive, read_record, update_record
 
 WORKER = "workbench.worker.train"
+LOCK_SECONDS = 1.0
+"""A worker that has just written its end record holds its lock for a moment longer."""
 
 
 def launch(run: RunDirectory) -> int:
@@ -78,7 +80,7 @@ def _identify(run: RunDirectory, pid: int) -> None:
 def _refuse_if_held(run: RunDirectory) -> None:
     lock = filelock.FileLock(run.lock, mode=0o600)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOCK_SECONDS)
     except filelock.Timeout:
         what = "another worker is at work on this run"
         raise ProblemError(Problem(what, run.id, "Watch it, or stop it first.")) from None
