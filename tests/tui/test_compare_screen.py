@@ -278,3 +278,25 @@ async def test_panes_scroll_together(
         base.focus()
         await pilot.press("pagedown")
         await until(pilot, lambda: base.scroll_y > 0 and tuned.scroll_y == base.scroll_y)
+
+
+async def test_answers_that_the_run_kept_are_there_without_a_model(
+    make_app: MakeApp, paths: Paths, answers: list[FakeAnswers]
+) -> None:
+    run = make_run(paths, state="finished")
+    prompt = "Why is the sky blue?"
+    rows = [("base", "It is a long story."), ("sft", "Light."), ("dpo", f"Scattered. {HOSTILE}")]
+    text = "".join(
+        json.dumps({"time": 1.0, "side": side, "prompt": prompt, "answer": answer, "tokens": 3})
+        + "\n"
+        for side, answer in rows
+    )
+    run.samples.write_text(text + "{torn", encoding="utf-8")
+    app = make_app(screen="compare")
+    async with app.run_test() as pilot:
+        await ready(app, pilot)
+        await until(pilot, lambda: pane(app, "tuned").startswith("Scattered."))
+        assert pane(app, "base") == "It is a long story."
+        assert "\x1b" not in pane(app, "tuned")
+        assert "kept while training" in text_of(app, "#head")
+        assert answers == []

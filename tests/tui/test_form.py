@@ -21,7 +21,7 @@ def test_a_staged_recipe_writes_stage_settings_into_their_section() -> None:
     rows = rows_of(RECIPE)
     assert rows[("dpo", "beta"), "DPO"].value == 0.1
     assert rows[("sft", "learning_rate"), "SFT"].value == 2e-4
-    assert rows[("dpo", "learning_rate"), "DPO"].shown == "5.0e-5"
+    assert rows[("dpo", "learning_rate"), "DPO"].shown == "5e-5"
     assert rows[("lora_r",), "LoRA"].stage == SHARED
 
 
@@ -87,5 +87,8 @@ def test_every_shown_text_reads_back_as_its_value() -> None:
 
 def test_values_as_text() -> None:
     assert to_text(["a", "b"]) == "a, b"
-    assert to_text(5e-05) == "5.0e-5"
+    shown = [
+        to_text(value) for value in (5e-05, 2e-4, 1.23456e-5, 0.1, 3.0, 1e-3, 0.30000000000000004)
+    ]
+    assert shown == ["5e-5", "2e-4", "1.23456e-5", "0.1", "3", "0.001", "0.30000000000000004"]
     assert to_text(None) == ""

@@ -60,7 +60,7 @@ async def test_a_failed_run_shows_its_sentence_and_the_next_step(
     async with app.run_test() as pilot:
         await until(pilot, lambda: "Halve the batch." in text_of(app, "#story"))
         story = text_of(app, "#story")
-        assert "out of memory" in story
+        assert "Out of memory" in story
         assert "[/INST]" in story
         assert "\x1b" not in story
 

@@ -9,7 +9,16 @@ from textual.content import Content
 
 from workbench.tui.board import RunRow
 from workbench.tui.plot import Series
-from workbench.tui.render import duration, join, number, plain, state_mark
+from workbench.tui.render import (
+    duration,
+    join,
+    next_line,
+    number,
+    plain,
+    sentence,
+    state_mark,
+    where_line,
+)
 from workbench.tui.watching import Points, RunView
 
 STYLES = ("$primary", "$accent", "$secondary")
@@ -80,7 +89,8 @@ def strip(view: RunView) -> Content:
     parts: list[Content | str | tuple[str, str]] = []
     for label, metric, signed in STRIP:
         value = view.latest.get(metric)
-        if value is None:
+        # In DPO the accuracy of single tokens only distracts from that of the pairs.
+        if value is None or (metric == "mean_token_accuracy" and view.row.stage == "dpo"):
             continue
         text = number(value, 2)
         sign = "+" if signed and value > 0 else ""
@@ -162,9 +172,9 @@ def _left(view: RunView) -> float | None:
 def failure(row: RunRow) -> Content:
     """Why a run ended badly and what to do, instead of a traceback."""
     what, where, next_step = row.error or ("", "", "")
-    parts = [plain(what or f"The run is {row.state}.", style="bold")]
+    parts = [sentence(what or f"The run is {row.state}.", style="bold")]
     if where:
-        parts.append(join(("at    ", "$muted"), plain(where, style="$muted")))
+        parts.append(where_line(where))
     next_step = next_step or "Press l for the log, R to resume from the last checkpoint."
-    parts.append(join(("next  ", "$muted"), plain(next_step, style="$primary")))
+    parts.append(next_line(next_step))
     return Content("\n").join(parts)

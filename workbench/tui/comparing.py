@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
+from workbench.base.files import read_jsonl
 from workbench.base.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -21,11 +22,13 @@ class Past:
     Attributes:
         answers: By side, each with text, tokens, seconds and finish; empty if never asked.
         time: When it was asked, Unix seconds; 0 if never.
+        sampled: Whether the training run itself asked, at its beginning and end.
     """
 
     prompt: str
     answers: Mapping[str, Mapping[str, Any]]
     time: float
+    sampled: bool = False
 
 
 @dataclass
@@ -47,6 +50,7 @@ def read_past(run: RunDirectory) -> tuple[Past, ...]:
             found[prompt] = Past(prompt, {}, 0.0)
     except ProblemError:
         pass  # a run's history is worth showing even where its recipe does not read
+    found.update(_sampled(run))
     for record in load_comparisons(run):
         prompt = _prompt_of(record)
         if prompt:
@@ -54,6 +58,22 @@ def read_past(run: RunDirectory) -> tuple[Past, ...]:
             found.pop(prompt, None)
             found[prompt] = Past(prompt, _answers_of(record), float(record.get("time") or 0.0))
     return tuple(found.values())
+
+
+def _sampled(run: RunDirectory) -> dict[str, Past]:
+    """The answers to the recipe's prompts that the run kept: base, and the newest tuned one."""
+    found: dict[str, Past] = {}
+    for record in read_jsonl(run.samples):
+        prompt, side = record.get("prompt"), record.get("side")
+        if not isinstance(prompt, str) or not isinstance(side, str):
+            continue
+        answer = {"text": str(record.get("answer") or ""), "tokens": record.get("tokens")}
+        before = found[prompt].answers if prompt in found else {}
+        pane = "base" if side == "base" else "tuned"
+        when = record.get("time")
+        seconds = float(when) if isinstance(when, int | float) else 0.0
+        found[prompt] = Past(prompt, {**before, pane: answer}, seconds, sampled=True)
+    return found
 
 
 def _prompt_of(record: Mapping[str, Any]) -> str:

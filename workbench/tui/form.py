@@ -5,6 +5,7 @@ No widget in here: the editor screen renders what this module says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -248,14 +249,25 @@ def _others(recipe: Recipe, shown: set[KeyPath]) -> list[Setting]:
 
 
 def to_text(value: Any) -> str:
-    """A YAML value as one types it: `5.0e-5`, `q_proj, v_proj`, `true`, empty for none."""
+    """A YAML value as one types it: `5e-5`, `q_proj, v_proj`, `true`, empty for none."""
     if value is None:
         return ""
     if isinstance(value, str):
         return value
+    if isinstance(value, float) and math.isfinite(value):
+        return _float_text(value)
     if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
         return ", ".join(to_text(item) for item in value)
     return dump(value)
+
+
+def _float_text(value: float) -> str:
+    """`0.1`, `3`, `5e-5`: as short as reads back exactly."""
+    text = f"{value:.1e}" if 0 < abs(value) < 0.001 else f"{value:g}"
+    if float(text) != value:
+        return dump(value)
+    mantissa, sign, exponent = text.partition("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}" if sign else text
 
 
 def from_text(setting: Setting, text: str) -> Any:

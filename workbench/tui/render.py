@@ -39,6 +39,23 @@ def path_text(path: Path, *, style: str = "") -> Content:
     return plain(shown, style=style)
 
 
+def sentence(text: str, *, style: str = "") -> Content:
+    """What went wrong as a sentence of its own, with a capital letter."""
+    shown = clean(text).strip()
+    return Content.styled(shown[:1].upper() + shown[1:], style)
+
+
+def where_line(where: str) -> Content:
+    """The place of a fault, under its sentence."""
+    place = path_text(Path(where), style="$muted") if where.startswith("/") else plain(where)
+    return join(("at    ", "$muted"), place)
+
+
+def next_line(step: str) -> Content:
+    """What to do now, under the sentence."""
+    return join(("next  ", "$muted"), plain(step, style="$primary"))
+
+
 def join(*parts: str | Content | tuple[str, str]) -> Content:
     """Parts side by side; a tuple is text with its style, plain text is our own wording."""
     return Content.assemble(*parts)

@@ -15,7 +15,7 @@ from textual.widgets import Button, Static
 from workbench.base.problems import Problem
 from workbench.base.text import clean
 from workbench.tui.dialogs.base import Dialog
-from workbench.tui.render import join, lines, plain
+from workbench.tui.render import lines, next_line, plain, sentence, where_line
 
 
 class NoticeDialog(Dialog[None]):
@@ -55,9 +55,9 @@ class NoticeDialog(Dialog[None]):
 
 
 def _paragraph(problem: Problem) -> Content:
-    parts = [plain(problem.what, newlines=True)]
+    parts = [sentence(problem.what)]
     if problem.where:
-        parts.append(join(("at    ", "$muted"), plain(problem.where, style="$muted")))
+        parts.append(where_line(problem.where))
     if problem.next_step:
-        parts.append(join(("next  ", "$muted"), plain(problem.next_step, style="$primary")))
+        parts.append(next_line(problem.next_step))
     return lines(*parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,20 +14,19 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from workbench.tui.asking import SIDES, Asker
 from workbench.tui.board import RunRow
 from workbench.tui.comparing import Past, PastRead, read_past
 from workbench.tui.dialogs.pick import PickDialog
 from workbench.tui.messages import AnswerEvent, Said
-from workbench.tui.render import ago, join, lines, plain, state_mark
+from workbench.tui.render import ago, join, lines, next_line, plain, sentence, state_mark
 from workbench.tui.screens.base import WorkbenchScreen
-from workbench.tui.services import Answers
 from workbench.tui.widgets.answer_pane import AnswerPane
 from workbench.tui.widgets.prompt_input import PromptInput
 
 if TYPE_CHECKING:
     from workbench.judge.answers import Sampling
 
-SIDES = ("base", "tuned")
 PROMPT_SIGN = ">"
 NO_RUNS = "Nothing to compare yet.\n\nPress 1, pick a recipe and press r; come back when it trains."
 
@@ -98,9 +96,7 @@ class CompareScreen(WorkbenchScreen):
     def __init__(self) -> None:
         super().__init__()
         self._run_id = ""
-        self._process: Answers | None = None
-        self._process_number = 0
-        self._request = 0
+        self._asker = Asker(self.bench.services.answers, self.post_message)
         self._waiting = False
         self._prompt = ""
         self._answers: dict[str, Mapping[str, Any]] = {}
@@ -139,7 +135,7 @@ class CompareScreen(WorkbenchScreen):
 
     def on_unmount(self) -> None:
         """The models leave the memory with the screen."""
-        self._close_process()
+        self._asker.close()
 
     def shown(self) -> None:
         """Turn to the run that was asked for."""
@@ -170,7 +166,7 @@ class CompareScreen(WorkbenchScreen):
         self.bench.compared = row.id
         if row.id == self._run_id:
             return
-        self._close_process()
+        self._asker.close()
         self._run_id, self._prompt, self._past = row.id, "", ()
         self._answers, self._waiting, self._status = {}, False, Content("")
         self._show_question()
@@ -209,8 +205,7 @@ class CompareScreen(WorkbenchScreen):
                 pane.scroll_home(animate=False)
             else:
                 pane.begin("not asked yet: press enter")
-        when = ago(past.time, self.bench.services.clock())
-        self._status = plain(f"asked {when} ago" if past.answers else "", style="$muted")
+        self._status = plain(_origin(past, self.bench.services.clock()), style="$muted")
         self._show_question()
         self._show_head()
 
@@ -237,8 +232,8 @@ class CompareScreen(WorkbenchScreen):
         panel.display = event is not None
         if event is not None:
             step = str(event.get("next_step") or "Press enter to ask again.")
-            what = plain(event.get("what") or "The models' process failed.")
-            panel.update(lines(what, join(("next  ", "$muted"), plain(step, style="$primary"))))
+            what = sentence(str(event.get("what") or "The models' process failed."))
+            panel.update(lines(what, next_line(step)))
 
     @on(Input.Submitted, "#prompt")
     def _submitted(self, event: Input.Submitted) -> None:
@@ -255,61 +250,27 @@ class CompareScreen(WorkbenchScreen):
             self.bench.say("Both models are still answering; escape cancels.")
             return
         self._prompt, self._waiting, self._answers = prompt, True, {}
-        self._status = plain("asking ...", style="$accent")
+        loaded = self._asker.loaded
+        self._status = plain("asking ..." if loaded else "loading the models", style="$accent")
         self.query_one(PromptInput).value = ""
         self._show_question()
         self._show_failure(None)
         self._show_head()
         for side in SIDES:
             self._pane(side).begin("...")
-        process = self._process or self._new_process()
-        messages, sampling = [{"role": "user", "content": prompt}], self.sampling
-        self.run_worker(
-            lambda: self._ask_in_thread(process, self._process_number, messages, sampling),
-            thread=True,
-            exit_on_error=False,
-            group="ask",
+        work = self._asker.asking(
+            self.bench.actions.directory(self._run_id),
+            [{"role": "user", "content": prompt}],
+            self.sampling,
         )
-
-    def _ask_in_thread(
-        self, process: Answers, number: int, messages: list[dict[str, str]], sampling: Sampling
-    ) -> None:
-        try:
-            request = process.generate(messages, sampling, SIDES)
-            event: dict[str, Any] = {"event": "asked", "id": request}
-        except OSError as error:
-            event = {"event": "error", "id": None, "what": f"It cannot be started: {error}"}
-        self.post_message(AnswerEvent(number, event))
-
-    def _new_process(self) -> Answers:
-        self._process_number += 1
-        number = self._process_number
-        run = self.bench.actions.directory(self._run_id)
-        self._process = self.bench.services.answers(run, lambda event: self._tell(number, event))
-        self._request = 0
-        return self._process
-
-    def _tell(self, number: int, event: dict[str, Any]) -> None:
-        """Called on the process's own thread."""
-        self.post_message(AnswerEvent(number, event))
-
-    def _close_process(self) -> None:
-        process, self._process = self._process, None
-        self._process_number += 1
-        if process is not None:
-            # Closing waits for the process to end, which nobody should have to watch.
-            threading.Thread(target=process.close, daemon=True).start()
+        self.run_worker(work, thread=True, exit_on_error=False, group="ask")
 
     @on(AnswerEvent)
     def _answer_event(self, message: AnswerEvent) -> None:
         message.stop()
         event = message.event
-        number = event.get("id")
-        stale = isinstance(number, int) and number < self._request
-        if message.process != self._process_number or stale:
+        if not self._asker.accepts(message):
             return
-        if isinstance(number, int):
-            self._request = number
         handlers = {
             "loading": self._loading,
             "ready": self._models_ready,
@@ -383,13 +344,11 @@ class CompareScreen(WorkbenchScreen):
 
     def action_stop(self) -> None:
         """Cancel the answers; without any, leave the prompt line."""
-        if self._waiting and self._process is not None:
-            process, request = self._process, self._request
+        if self._waiting:
             self._status = plain("cancelling ...", style="$warning")
             self._show_head()
-            self.run_worker(
-                lambda: process.cancel(request), thread=True, exit_on_error=False, group="cancel"
-            )
+            work = self._asker.cancelling()
+            self.run_worker(work, thread=True, exit_on_error=False, group="cancel")
         else:
             self._pane("base").focus()
 
@@ -423,7 +382,7 @@ class CompareScreen(WorkbenchScreen):
         now = self.bench.services.clock()
         options = [
             join(
-                (f"{ago(one.time, now) if one.time else 'recipe':>9}  ", "$muted"),
+                (f"{_age(one, now):>9}  ", "$muted"),
                 plain(one.prompt),
             )
             for one in past
@@ -473,3 +432,17 @@ class CompareScreen(WorkbenchScreen):
         event.stop()
         other = self._pane("tuned" if event.pane.side == "base" else "base")
         other.scroll_to(y=event.position, animate=False)
+
+
+def _age(past: Past, now: float) -> str:
+    return ago(past.time, now) if past.time and not past.sampled else "recipe"
+
+
+def _origin(past: Past, now: float) -> str:
+    """Where shown answers come from."""
+    if not past.answers:
+        return ""
+    if past.sampled:
+        return "kept while training"
+    when = ago(past.time, now)
+    return "asked just now" if when == "just now" else f"asked {when} ago"

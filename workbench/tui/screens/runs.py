@@ -11,7 +11,19 @@ from textual.content import Content
 from textual.widgets import Static
 
 from workbench.tui.board import RESUMABLE, RunRow
-from workbench.tui.render import ago, duration, join, lines, number, plain, stage_mark, state_mark
+from workbench.tui.render import (
+    ago,
+    duration,
+    join,
+    lines,
+    next_line,
+    number,
+    plain,
+    sentence,
+    stage_mark,
+    state_mark,
+    where_line,
+)
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.widgets.row_table import Column, Row, RowTable
 
@@ -207,13 +219,13 @@ def _story(row: RunRow, now: float) -> Content:
     ]
     if row.error is not None:
         what, where, next_step = row.error
-        parts.append(plain(what, style="$error"))
+        parts.append(sentence(what, style="$error"))
         if where:
-            parts.append(join(("at    ", "$muted"), plain(where, style="$muted")))
+            parts.append(where_line(where))
         if next_step:
-            parts.append(join(("next  ", "$muted"), plain(next_step, style="$primary")))
+            parts.append(next_line(next_step))
     elif row.state == "stopped":
-        parts.append(join(("next  ", "$muted"), ("R resumes it from its checkpoint", "$primary")))
+        parts.append(next_line("R resumes it from its checkpoint"))
     elif row.state == "finished":
-        parts.append(join(("next  ", "$muted"), ("c compares it with the base model", "$primary")))
+        parts.append(next_line("c compares it with the base model"))
     return lines(*parts)

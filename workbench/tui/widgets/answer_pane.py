@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from workbench.tui.render import join, plain
 
-FINISHES = {"eos": "", "length": "cut at the limit", "cancelled": "cancelled"}
+FINISHES = {"eos": "", "length": "cut off", "cancelled": "cancelled"}
 
 
 class AnswerPane(VerticalScroll):
@@ -91,6 +91,7 @@ def cost(answer: Mapping[str, Any]) -> Content:
         return Content("")
     parts = [f"{tokens} token{'' if tokens == 1 else 's'}"]
     if isinstance(seconds, int | float) and seconds > 0:
-        parts.append(f"{tokens / seconds:.1f} tok/s")
+        speed = tokens / seconds
+        parts.append(f"{speed:.0f} tok/s" if speed >= 100 else f"{speed:.1f} tok/s")
     note = FINISHES.get(str(answer.get("finish")), "")
     return join(" · ".join(parts), (f" · {note}" if note else "", "$warning"))

@@ -42,7 +42,7 @@ class SettingForm(VerticalScroll, can_focus=False):
         """Headings and rows."""
         for number, (section, rows) in enumerate(groupby(self._settings, lambda s: s.section)):
             classes = "section -later" if number else "section"
-            yield Static(section, classes=classes, markup=False)
+            yield Static(section, name=section, classes=classes, markup=False)
             for setting in rows:
                 yield SettingRow(setting)
 
@@ -65,5 +65,6 @@ class SettingForm(VerticalScroll, can_focus=False):
         here = self.current.setting.section if self.current else names[0]
         target = names[(names.index(here) + by) % len(names)] if here in names else names[0]
         first = next(row for row in rows if row.setting.section == target)
-        first.children[1].focus()
-        self.scroll_to_widget(first, top=True, animate=False, origin_visible=False)
+        first.children[1].focus(scroll_visible=False)
+        heading = next(part for part in self.query(".section") if part.name == target)
+        self.scroll_to_widget(heading, top=True, animate=False, origin_visible=False)

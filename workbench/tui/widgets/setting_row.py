@@ -124,7 +124,7 @@ class SettingRow(Horizontal):
         width: 1fr; height: 1; border: none; padding: 0 1; background: $background;
     }
     SettingRow > #fixed { color: $faint; }
-    SettingRow > :focus {
+    SettingRow > Input:focus, SettingRow > SwitchField:focus, SettingRow > ChoiceField:focus {
         border: none; background: $block-cursor-background;
         color: $block-cursor-foreground; background-tint: $foreground 0%;
     }

@@ -1,0 +1,83 @@
+"""The answering process behind the compare screen: started when asked, replaced with the run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from workbench.tui.messages import AnswerEvent
+from workbench.tui.services import Answers, AnswersFactory
+
+if TYPE_CHECKING:
+    from workbench.judge.answers import Sampling
+    from workbench.run.directory import RunDirectory
+
+SIDES = ("base", "tuned")
+
+
+class Asker:
+    """One process at a time, and which of its events still count.
+
+    Args:
+        make: Makes the process of a run.
+        post: Takes events from any thread.
+    """
+
+    def __init__(self, make: AnswersFactory, post: Callable[[AnswerEvent], object]) -> None:
+        self._make = make
+        self._post = post
+        self._process: Answers | None = None
+        self._number = 0
+        self._request = 0
+
+    @property
+    def loaded(self) -> bool:
+        """Whether a process with the models is there already."""
+        return self._process is not None and self._process.alive
+
+    def asking(
+        self, run: RunDirectory, messages: Sequence[Mapping[str, str]], sampling: Sampling
+    ) -> Callable[[], None]:
+        """The work of asking both models, to be done in a thread (it may start a process)."""
+        if self._process is None:
+            self._number += 1
+            self._request = 0
+            number = self._number
+            self._process = self._make(run, lambda event: self._tell(number, event))
+        process, number = self._process, self._number
+
+        def work() -> None:
+            try:
+                self._tell(number, {"event": "asked", "id": process.generate(messages, sampling)})
+            except OSError as error:
+                what = f"the models' process cannot be started: {error}"
+                self._tell(number, {"event": "error", "id": None, "what": what})
+
+        return work
+
+    def _tell(self, number: int, event: dict[str, Any]) -> None:
+        self._post(AnswerEvent(number, event))
+
+    def accepts(self, message: AnswerEvent) -> bool:
+        """Whether an event is of the present process and of its newest request."""
+        request = message.event.get("id")
+        if message.process != self._number:
+            return False
+        if isinstance(request, int):
+            if request < self._request:
+                return False
+            self._request = request
+        return True
+
+    def cancelling(self) -> Callable[[], None]:
+        """The work of ending the present request early."""
+        process, request = self._process, self._request
+        return lambda: process.cancel(request) if process is not None else None
+
+    def close(self) -> None:
+        """Let the process go; waiting for its end is left to a thread of its own."""
+        process, self._process = self._process, None
+        self._number += 1
+        if process is not None:
+            threading.Thread(target=process.close, daemon=True).start()
