@@ -41,19 +41,50 @@ async def test_digits_switch_screens(make_app: MakeApp) -> None:
             await until(pilot, lambda mode=mode: app.current_mode == mode)
 
 
-@pytest.mark.parametrize("mode", list(MODES))
-async def test_help_lists_the_keys_of_the_screen(make_app: MakeApp, mode: str) -> None:
-    app = make_app(screen=mode)
+async def test_help_lists_the_keys_of_each_screen(make_app: MakeApp) -> None:
+    app = make_app()
     async with app.run_test() as pilot:
-        await until(pilot, lambda: app.current_mode == mode)
-        title = app.screen.HELP_TITLE
-        await pilot.press("f1")
-        await until(pilot, lambda: isinstance(app.screen, HelpDialog))
-        shown = "".join(str(part.visual) for part in app.screen.query(Static))
-        assert "ctrl+p" in shown
-        assert title in str(app.screen.query_one("#frame").border_title)
-        await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, WorkbenchScreen))
+        for mode in MODES:
+            app.action_show(mode)
+            await until(pilot, lambda mode=mode: app.current_mode == mode)
+            title = app.screen.HELP_TITLE
+            await pilot.press("f1")
+            await until(pilot, lambda: isinstance(app.screen, HelpDialog))
+            shown = "".join(str(part.visual) for part in app.screen.query(Static))
+            assert "ctrl+p" in shown
+            assert title in str(app.screen.query_one("#frame").border_title)
+            await pilot.press("escape")
+            await until(pilot, lambda: isinstance(app.screen, WorkbenchScreen))
+
+
+async def test_the_footer_is_complete_at_80_columns(make_app: MakeApp, paths: Paths) -> None:
+    make_run(paths)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        for mode in MODES:
+            app.action_show(mode)
+            await until(pilot, lambda mode=mode: app.current_mode == mode and app.focused)
+            await until(pilot, lambda: len(app.screen.query("FooterKey")) >= 6)
+            keys = app.screen.query("FooterKey")
+            assert max(key.region.right for key in keys) <= 80
+            assert len(keys) <= 7
+
+
+async def test_every_screen_stands_at_every_size(make_app: MakeApp, paths: Paths) -> None:
+    make_run(paths)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        for mode in MODES:
+            app.action_show(mode)
+            await until(pilot, lambda mode=mode: app.current_mode == mode and app.focused)
+            for width, height in ((60, 15), (59, 24), (80, 14), (20, 8), (1, 1), (200, 60)):
+                await pilot.resize_terminal(width, height)
+                tiny = width < 60 or height < 15
+                notice = app.screen.query_one("#too-small", Static)
+                await until(pilot, lambda tiny=tiny, notice=notice: notice.display == tiny)
+                if tiny:
+                    text = f"{width} x {height}"
+                    await until(pilot, lambda text=text, n=notice: text in str(n.visual))
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -67,20 +98,6 @@ def test_every_key_of_a_screen_has_an_id_and_a_meaning(screen: type[WorkbenchScr
 def test_ids_of_bindings_are_unique() -> None:
     ids = [binding.id for owner in (WorkbenchApp, *SCREENS) for binding in owner.BINDINGS]
     assert len(ids) == len(set(ids))
-
-
-@pytest.mark.parametrize("mode", list(MODES))
-async def test_the_footer_is_complete_at_80_columns(
-    make_app: MakeApp, paths: Paths, mode: str
-) -> None:
-    make_run(paths)
-    app = make_app(screen=mode)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.current_mode == mode and app.focused)
-        await until(pilot, lambda: len(app.screen.query("FooterKey")) >= 6)
-        keys = app.screen.query("FooterKey")
-        assert max(key.region.right for key in keys) <= 80
-        assert len(keys) <= 7
 
 
 async def test_the_palette_offers_the_screens_actions(make_app: MakeApp) -> None:
@@ -131,30 +148,6 @@ async def test_leaving_says_that_training_continues(make_app: MakeApp, paths: Pa
     assert "\x1b" not in words
     assert "old" not in words
     assert words.endswith("Reopen with: dpo-workbench")
-
-
-@pytest.mark.parametrize("size", [(59, 24), (80, 14), (20, 8)])
-async def test_a_tiny_terminal_gets_one_clear_message(
-    make_app: MakeApp, size: tuple[int, int]
-) -> None:
-    app = make_app()
-    async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: app.screen.query("#too-small"))
-        notice = app.screen.query_one("#too-small", Static)
-        await until(pilot, lambda: notice.display and notice.region.size == app.size)
-        assert f"{size[0]} x {size[1]}" in str(notice.visual)
-
-
-@pytest.mark.parametrize("mode", list(MODES))
-@pytest.mark.parametrize("size", [(1, 1), (60, 15), (200, 60)])
-async def test_every_screen_stands_at_every_size(
-    make_app: MakeApp, paths: Paths, mode: str, size: tuple[int, int]
-) -> None:
-    make_run(paths)
-    app = make_app(screen=mode)
-    async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: app.current_mode == mode and app.focused)
-        assert app.screen.query_one("#too-small").display == (size == (1, 1))
 
 
 async def test_bad_news_is_inert_text(make_app: MakeApp) -> None:

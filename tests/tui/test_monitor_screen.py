@@ -46,21 +46,16 @@ async def test_head_progress_and_values(make_app: MakeApp, paths: Paths) -> None
         assert "chosen +0.71" in text_of(app, "#strip")
 
 
-@pytest.mark.parametrize(
-    ("size", "shown"),
-    [
-        ((70, 24), ["loss"]),
-        ((80, 24), ["loss", "rewards/margins"]),
-        ((120, 40), ["loss", "rewards/margins", "rewards/accuracies", "rewards/chosen, rejected"]),
-    ],
-)
-async def test_as_many_plots_as_fit(
-    make_app: MakeApp, paths: Paths, size: tuple[int, int], shown: list[str]
-) -> None:
+async def test_as_many_plots_as_fit(make_app: MakeApp, paths: Paths) -> None:
     make_run(paths)
     app = make_app(screen="monitor")
-    async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: plots(app) == shown, f"{shown}")
+    pair = ["loss", "rewards/margins"]
+    four = [*pair, "rewards/accuracies", "rewards/chosen, rejected"]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: plots(app) == pair)
+        for size, wanted in (((70, 24), pair[:1]), ((120, 40), four), ((120, 24), pair)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda wanted=wanted: plots(app) == wanted, str(size))
 
 
 async def test_m_cycles_z_zooms_t_changes_the_stage(make_app: MakeApp, paths: Paths) -> None:

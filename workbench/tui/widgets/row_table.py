@@ -167,7 +167,8 @@ class RowTable(Vertical):
 
     def _widths(self) -> list[int]:
         """Cells of each column, -1 for those that the present width leaves out."""
-        total = max(20, self.size.width - 2)
+        # Two cells of padding, one for the scroll bar, whether it shows or not.
+        total = max(20, self.size.width - 3)
         shown = [column for column in self._columns if self.size.width >= column.from_width]
         fixed = sum(column.width for column in shown) + GAP * (len(shown) - 1)
         elastic = sum(1 for column in shown if not column.width) or 1
