@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
 from tui_fakes import NOW, FakeAnswers, FakeLauncher, make_paths
 
 from workbench.base.paths import Paths
@@ -17,12 +16,11 @@ from workbench.tui.app import WorkbenchApp
 
 @pytest.fixture(autouse=True)
 def _steady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No blinking cursor, no inherited colour settings, the same terminal everywhere."""
+    """No inherited colour settings, the same terminal everywhere."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.delenv("DPO_WORKBENCH_ASCII", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLORTERM", "truecolor")
-    monkeypatch.setattr(Input, "cursor_blink", False)
 
 
 @pytest.fixture

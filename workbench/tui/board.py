@@ -42,6 +42,11 @@ class RunRow:
         """Whether a worker is at work on it."""
         return self.state in ACTIVE
 
+    def seconds(self, now: float) -> float | None:
+        """How long it has trained until now or until its end, None where that is not known."""
+        end = now if self.active else self.finished
+        return end - self.started if self.started and end else None
+
     @property
     def label(self) -> str:
         """The name for people."""
@@ -102,7 +107,8 @@ def read_row(run: RunDirectory) -> RunRow:
         max_steps=record.max_steps,
         created=record.created,
         started=record.started,
-        finished=record.finished,
+        # A lost run has no end record: its last sign of life stands for it.
+        finished=record.finished or (0.0 if record.state in ACTIVE else record.heartbeat),
         loss=last.get("loss"),
         accuracy=accuracy,
         error=(

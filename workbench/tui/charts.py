@@ -144,8 +144,7 @@ def progress(view: RunView, now: float, width: int, *, ascii_only: bool = False)
     """A bar of the stage's steps with elapsed time and, while it trains, the time left."""
     row = view.row
     part = min(1.0, row.step / row.max_steps) if row.max_steps > 0 else 0.0
-    end = now if row.active else row.finished or now
-    elapsed = duration(end - row.started) if row.started else duration(None)
+    elapsed = duration(row.seconds(now))
     texts: list[str | tuple[str, str]] = [
         ("  step ", "$muted"),
         f"{row.step}/{row.max_steps or '?'}",

@@ -10,6 +10,7 @@ from textual.widgets import Button, Input, Static
 
 from workbench.base.paths import is_safe_name
 from workbench.tui.dialogs.base import Dialog
+from workbench.tui.widgets.steady_input import SteadyInput
 
 COMPLAINT = "Use letters, digits, dot, dash and underscore, at most 64, beginning with a letter."
 
@@ -33,7 +34,7 @@ class NameDialog(Dialog[str]):
     def compose_body(self) -> ComposeResult:
         """Text, input, buttons."""
         yield Static(self._text, markup=False)
-        yield Input(self._value, id="name")
+        yield SteadyInput(self._value, id="name")
         yield Static("", id="complaint", classes="complaint", markup=False)
         with Horizontal(classes="buttons"):
             yield Button("Cancel", id="no", compact=True)

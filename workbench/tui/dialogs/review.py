@@ -16,6 +16,7 @@ from workbench.tui.checking import Checked, check_text, totals_line
 from workbench.tui.dialogs.base import Dialog
 from workbench.tui.messages import RecipeChecked
 from workbench.tui.render import join, lines, plain, problem_line
+from workbench.tui.widgets.steady_input import SteadyInput
 
 
 class ReviewDialog(Dialog[str]):
@@ -48,7 +49,7 @@ class ReviewDialog(Dialog[str]):
             yield Static("", id="problems", markup=False)
         with Horizontal(id="naming"):
             yield Static("name", markup=False)
-            yield Input(self._run_name, id="name")
+            yield SteadyInput(self._run_name, id="name")
         with Horizontal(classes="buttons"):
             yield Button("Cancel", id="no", compact=True)
             yield Button("Start training", id="yes", compact=True, disabled=True)

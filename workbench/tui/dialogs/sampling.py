@@ -12,6 +12,7 @@ from textual.widgets import Button, Input, Static
 
 from workbench.tui.dialogs.base import Dialog
 from workbench.tui.render import join
+from workbench.tui.widgets.steady_input import SteadyInput
 
 if TYPE_CHECKING:
     from workbench.judge.answers import Sampling
@@ -53,7 +54,7 @@ class SamplingDialog(Dialog["Sampling"]):
                 continue
             with Horizontal(classes="row"):
                 yield Static(name, classes="name", markup=False)
-                yield Input(f"{value:g}" if isinstance(value, float) else str(value), id=name)
+                yield SteadyInput(f"{value:g}" if isinstance(value, float) else str(value), id=name)
                 yield Static(RANGES[name][2], classes="meaning", markup=False)
         yield Static("", id="complaint", classes="complaint", markup=False)
         with Horizontal(classes="buttons"):

@@ -184,16 +184,19 @@ class MonitorScreen(WorkbenchScreen):
         if self._watcher is None or view.row.id != self._watcher.run.id:
             self._look()
             return
-        first = self._view is None
-        self._view = view
-        with self.app.batch_update():
-            self.query_one("#none").display = False
-            self.query_one("#run").display = True
-            self._add_log(view)
-            self._show()
-        if first and self.focused is None:
+        old, self._view = self._view, view
+        if old is None or _differs(old, view):
+            with self.app.batch_update():
+                self.query_one("#none").display = False
+                self.query_one("#run").display = True
+                self._add_log(view)
+                self._show()
+        elif view.row.active:
+            self._show_head(view)
+        if old is None and self.focused is None:
             self.query_one(Log).focus()
-        self.refresh_bindings()
+        if old is None or old.row.state != view.row.state:
+            self.refresh_bindings()
 
     def _add_log(self, view: RunView) -> None:
         log = self.query_one(Log)
@@ -329,3 +332,9 @@ class MonitorScreen(WorkbenchScreen):
         """Copy the run directory's path."""
         if self._watcher is not None:
             self.bench.copy(str(self._watcher.run.path))
+
+
+def _differs(old: RunView, new: RunView) -> bool:
+    """Whether there is more to show than the clock; nothing else is worth a redraw."""
+    same = old.row == new.row and old.points is new.points and old.faults == new.faults
+    return not same or bool(new.log) or new.log_restarted or old.latest != new.latest

@@ -18,6 +18,7 @@ from workbench.tui.messages import Failed, RecipesRead
 from workbench.tui.render import join, lines, path_text, plain, stage_mark, yaml_text
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.widgets.row_table import Column, Row, RowTable
+from workbench.tui.widgets.steady_input import SteadyInput
 
 if TYPE_CHECKING:
     from workbench.recipe.catalog import Entry
@@ -85,7 +86,9 @@ class RecipesScreen(WorkbenchScreen):
         """Filter, table, preview."""
         with Vertical(id="body"):
             with Vertical(id="chooser"):
-                yield Input(placeholder="type to filter, enter or escape to go back", id="filter")
+                yield SteadyInput(
+                    placeholder="type to filter, enter or escape to go back", id="filter"
+                )
                 yield RowTable(
                     Column("recipe"),
                     Column("stages", 9),

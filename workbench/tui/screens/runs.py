@@ -205,8 +205,7 @@ def _cells(row: RunRow, now: float) -> tuple[Content, ...]:
 
 def _story(row: RunRow, now: float) -> Content:
     """What happened to a run, and for one that failed what to do next."""
-    end = row.finished or now
-    took = duration(end - row.started) if row.started else "not started"
+    took = duration(row.seconds(now)) if row.started else "not started"
     parts = [
         join(plain(row.title or row.label, style="bold"), "  ", plain(row.id, style="$faint")),
         join(

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.widgets import Input
 
 from workbench.base.text import clean
+from workbench.tui.widgets.steady_input import SteadyInput
 
 
-class PromptInput(Input):
+class PromptInput(SteadyInput):
     """An input with a history; the newest entry is the last."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

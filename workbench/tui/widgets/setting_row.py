@@ -19,6 +19,7 @@ from workbench.recipe.yaml_edit import REMOVE
 from workbench.tui.dialogs.pick import PickDialog
 from workbench.tui.form import SHARED, Setting, from_text, to_text
 from workbench.tui.render import join, plain
+from workbench.tui.widgets.steady_input import SteadyInput
 
 LABEL_WIDTH = 25
 
@@ -158,7 +159,7 @@ class SettingRow(Horizontal):
         if setting.kind == "choice":
             return ChoiceField(setting.value, setting.default, setting.choices, setting.key)
         default = to_text(setting.default)
-        return Input(
+        return SteadyInput(
             clean(setting.shown, newlines=False),
             placeholder=f"{default}  default" if default else "none",
             select_on_focus=False,
