@@ -48,4 +48,4 @@ def finished(new_run: MakeRun) -> RunDirectory:
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test asks a model hub."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setitem(os.environ, "OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setitem(os.environ, "GOMP_SPINCOUNT", "5000")

@@ -56,7 +56,7 @@ def test_the_environment_of_the_user_wins() -> None:
     environ = {"HF_HUB_DISABLE_TELEMETRY": "0", "CUDA_VISIBLE_DEVICES": ""}
     machine.prepare_environment(environ)
     assert environ["HF_HUB_DISABLE_TELEMETRY"] == "0"
-    assert environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert environ["GOMP_SPINCOUNT"] == "5000"
 
 
 def test_memory_is_read_in_bytes() -> None:

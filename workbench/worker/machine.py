@@ -27,9 +27,10 @@ QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "TQDM_DISABLE": "1",
     # Idle threads of torch spin by default: two processes on the same cores, a training and an
-    # answering one, then slow each other down by more than ten times.
-    "OMP_WAIT_POLICY": "PASSIVE",
+    # answering one, then take six times as long. A short spin costs neither of them much.
+    "GOMP_SPINCOUNT": "5000",
 }
 
 

@@ -19,6 +19,7 @@ from workbench.worker import checkpoints, dataset, machine, probes
 from workbench.worker.callbacks import EvaluationStoppedError, RunCallback
 from workbench.worker.model import is_adapter, load_start, load_tokenizer
 from workbench.worker.run_writer import RunWriter, StopRequested
+from workbench.worker.scoring import score_labelled_positions_only
 
 REFERENCE_ADAPTER = "ref"
 
@@ -48,6 +49,7 @@ def run_stages(run: RunDirectory, writer: RunWriter) -> None:
     Raises:
         ProblemError: the run cannot go on; anything else that a library raises passes through.
     """
+    score_labelled_positions_only()
     record = writer.record()
     start = Path(record.start_adapter) if record.start_adapter else None
     for stage in record.stages:
