@@ -104,7 +104,7 @@ def total_lines(counted: Totals) -> list[str]:
         share = 100 * counted.trainable / counted.total
         lines.append(f"trainable: {counted.trainable:,} of {counted.total:,} ({share:.2f} %)")
     if counted.memory_bytes is not None:
-        lines.append(f"memory, roughly: {size(counted.memory_bytes)}")
+        lines.append(f"memory, at most about: {size(counted.memory_bytes)}")
     return lines
 
 

@@ -14,6 +14,8 @@ from workbench.recipe.recipe import Recipe
 LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "smollm3")
 ADAM_STATES_BYTES = 8
 """Two fp32 moments per trained parameter."""
+PROCESS_BYTES = 700_000_000
+"""What the libraries take before any model is loaded (measured)."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Totals:
         rows: Training rows before any is dropped.
         steps: Optimizer steps.
         trainable, total: Parameters that are trained, and of the whole model with adapter.
-        memory_bytes: Rough peak of weights, adapter, optimizer, activations and logits.
+        memory_bytes: What it takes at most, see `_memory`.
     """
 
     effective_batch: int
@@ -42,11 +44,10 @@ def totals(recipe: Recipe, stage: str, models: Path) -> Totals:
     effective = batch * _number(recipe, "gradient_accumulation_steps", stage)
     rows = count_rows(recipe, stage)
     config = model_config(recipe.model, recipe.path.parent, models)
-    shapes = module_shapes(config) if config else {}
     total = trainable = memory = None
-    if config and shapes:
+    if config and module_shapes(config):
         base = parameter_count(config)
-        adapter = _adapter_parameters(recipe, stage, config, shapes)
+        adapter = _adapter_parameters(recipe, stage, config)
         total, trainable = base + adapter, adapter or base
         memory = _memory(recipe, stage, config, base, trainable, batch)
     return Totals(effective, rows, _steps(recipe, stage, rows, effective), trainable, total, memory)
@@ -99,29 +100,36 @@ def parameter_count(config: dict[str, Any]) -> int:
     return layers * layer + hidden + embeddings * (1 if tied else 2)
 
 
-def _adapter_parameters(
-    recipe: Recipe, stage: str, config: dict[str, Any], shapes: dict[str, tuple[int, int]]
-) -> int:
-    """LoRA adds r * (in + out) parameters per adapted matrix (Hu et al. 2021, arXiv 2106.09685)."""
+def _adapted(recipe: Recipe, stage: str, config: dict[str, Any]) -> list[tuple[int, int]]:
+    """`(in, out)` features of the modules of one layer that LoRA adapts."""
     if not recipe.get("use_peft", stage):
-        return 0
+        return []
+    shapes = module_shapes(config)
     targets = recipe.get("lora_target_modules", stage) or ["q_proj", "v_proj"]
     names = [targets] if isinstance(targets, str) else targets
     if "all-linear" in names:
         names = list(shapes)
+    return [shapes[name] for name in names if name in shapes]
+
+
+def _adapter_parameters(recipe: Recipe, stage: str, config: dict[str, Any]) -> int:
+    """LoRA adds r * (in + out) parameters per adapted matrix (Hu et al. 2021, arXiv 2106.09685)."""
     rank = _number(recipe, "lora_r", stage)
-    chosen = [shapes[name] for name in names if name in shapes]
-    return sum(rank * (i + o) for i, o in chosen) * int(config["num_hidden_layers"])
+    layer = sum(rank * (i + o) for i, o in _adapted(recipe, stage, config))
+    return layer * int(config["num_hidden_layers"])
 
 
 def _memory(
     recipe: Recipe, stage: str, config: dict[str, Any], base: int, trainable: int, batch: int
 ) -> int:
-    """Weights, adapter with gradients and Adam states, and activations, in bytes.
+    """Upper bound in bytes: weights, adapter with gradients and Adam states, activations, process.
 
-    Activations after Korthikanti et al. 2022 (arXiv 2205.05198), table 2, without dropout masks
-    and with attention that keeps no score matrix: about 34 bytes * tokens * hidden per layer in
-    bf16; with checkpointing 2 bytes per layer and one layer whole. DPO holds two rows a pair.
+    The activations are those that a Llama layer of transformers keeps for its backward pass, per
+    token: fp32 copies and results of the norms, inputs of the projections, rotated queries and
+    keys and the residuals, about 18 values of hidden size, and 5 of the inner size in the MLP;
+    LoRA keeps an fp32 copy of the input of each adapted module. With checkpointing only a layer's
+    input is kept, and one layer whole. Every row counts as max_length long, which real rows are
+    not; DPO holds two rows a pair.
     """
     width = 2 if recipe.get("dtype", stage) in ("bfloat16", "float16") else 4
     weight_bytes: float = width
@@ -132,10 +140,11 @@ def _memory(
     length = recipe.get("max_length", stage)
     tokens = batch * (2 if stage == "dpo" else 1) * (int(length) if length else 1024)
     hidden, layers = int(config["hidden_size"]), int(config["num_hidden_layers"])
-    layer_bytes = 17 * width * tokens * hidden
+    layer = width * (18 * hidden + 5 * int(config["intermediate_size"]))
+    layer += 4 * sum(width_in for width_in, _ in _adapted(recipe, stage, config))
     if recipe.get("gradient_checkpointing", stage):
-        activations = layers * width * tokens * hidden + layer_bytes
+        activations = tokens * (layers * width * hidden + layer)
     else:
-        activations = layers * layer_bytes
+        activations = tokens * layers * layer
     optimizer = trainable * (4 + 4 + ADAM_STATES_BYTES)
-    return int(base * weight_bytes + optimizer + activations)
+    return int(base * weight_bytes + optimizer + activations + PROCESS_BYTES)

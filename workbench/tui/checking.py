@@ -64,7 +64,7 @@ def check_text(path: Path, text: str | None, paths: Paths) -> Checked:
 
 
 def totals_line(stage: str, totals: Totals) -> Content:
-    """`dpo  batch 16 · 40 steps · trains 0.34 % (460 k) · about 1.2 GB`."""
+    """`dpo  batch 16 · 40 steps · trains 0.34 % (460 k) · up to 1.2 GB`."""
     dot = ("  ·  ", "$faint")
     steps = f"{totals.steps:,}" if totals.steps is not None else "?"
     parts: list[Content | str | tuple[str, str]] = [
@@ -81,5 +81,5 @@ def totals_line(stage: str, totals: Totals) -> Content:
     if totals.trainable:
         parts.append((f" ({count(totals.trainable)})", "$muted"))
     if totals.memory_bytes:
-        parts += [dot, ("about ", "$muted"), size(totals.memory_bytes)]
+        parts += [dot, ("up to ", "$muted"), size(totals.memory_bytes)]
     return join(*parts)
