@@ -24,12 +24,11 @@ RATE_ROWS = 20
 LOG_TAIL_BYTES = 4096
 CLEAR_TO_END = "\x1b[K"
 
-# Metric names are TRL's; the first one that a stage logs is shown.
-SHOWN = (
-    ("loss", ("loss",)),
-    ("accuracy", ("rewards/accuracies", "mean_token_accuracy")),
-    ("margin", ("rewards/margins",)),
-)
+# What is shown of a stage, with TRL's metric names.
+SHOWN = {
+    "sft": (("loss", "loss"), ("token accuracy", "mean_token_accuracy")),
+    "dpo": (("loss", "loss"), ("accuracy", "rewards/accuracies"), ("margin", "rewards/margins")),
+}
 
 
 class ProgressPrinter:
@@ -120,8 +119,8 @@ def progress_line(record: RunRecord, reader: MetricsReader, said: str) -> str:
         f"{stage} [{'#' * filled}{'-' * (BAR_CELLS - filled)}] "
         f"{record.step}/{record.max_steps} {share:.0%}"
     ]
-    for label, names in SHOWN:
-        value = next((v for name in names if (v := latest(reader, stage, name)) is not None), None)
+    for label, name in SHOWN.get(stage, SHOWN["dpo"]):
+        value = latest(reader, stage, name)
         if value is not None:
             parts.append(f"{label} {number(value)}")
     speed = latest(reader, stage, "tokens_per_second")

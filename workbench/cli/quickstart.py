@@ -21,7 +21,7 @@ from workbench.run.directory import RunDirectory
 from workbench.run.record import read_record
 
 RECIPE = "quickstart.yaml"
-SAMPLING = Sampling(max_new_tokens=120)
+SAMPLING = Sampling(max_new_tokens=100)
 LABEL_CELLS = 20
 
 
