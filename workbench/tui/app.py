@@ -33,6 +33,7 @@ from workbench.tui.theme import FALLBACK_VARIABLES, THEMES
 
 POLL_SECONDS = 1.0
 LEAVE_SECONDS = 2.0
+POLLING = ("runs", "watch")
 CLIPBOARD_LIMIT_BYTES = 74_000
 
 
@@ -85,6 +86,8 @@ class WorkbenchApp(App[int]):
         self.ascii_only = bool(os.environ.get("NO_COLOR") or os.environ.get("DPO_WORKBENCH_ASCII"))
         self._board = RunBoard(paths)
         self._reading = False
+        self._told: set[str] = set()
+        self._leaving: Screen[bool] | None = None
         self._first_mode = "monitor" if open_run else screen
         self.animation_level = "none"
         for theme in THEMES:
@@ -143,8 +146,11 @@ class WorkbenchApp(App[int]):
         self._reading = False
         error = event.worker.error
         what = f"{type(error).__name__}: {error}"
-        if event.worker.group == "runs":
-            self.say(what)
+        if event.worker.group in POLLING:
+            # These come again every second; what was said once is known.
+            if what not in self._told:
+                self._told.add(what)
+                self.say(f"A run's files cannot be read whole ({what}). Training is not affected.")
         else:
             self.post_message(Failed("Something went wrong", (Problem(what),)))
 
@@ -211,8 +217,11 @@ class WorkbenchApp(App[int]):
         from workbench.tui.dialogs.confirm import ConfirmDialog
         from workbench.tui.render import plain
 
+        if self._leaving is not None and self._leaving is self.screen:
+            return
         text = plain("The editor holds changes that are not saved.")
         dialog = ConfirmDialog("Quit without saving?", text, yes="Quit")
+        self._leaving = dialog
         self.push_screen(dialog, lambda yes: self.exit(0) if yes else None)
 
     def _all_screens(self) -> Iterable[Screen[Any]]:

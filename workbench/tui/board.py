@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from workbench.base.text import clean
 
 if TYPE_CHECKING:
     from workbench.run.directory import RunDirectory
+    from workbench.run.record import RunRecord
 
 TAIL_BYTES = 65_536
 ACTIVE = ("starting", "running", "stopping")
@@ -88,11 +90,28 @@ def _stamp(run: RunDirectory) -> tuple[int, int]:
     return stamps[0], stamps[1]
 
 
-def read_row(run: RunDirectory) -> RunRow:
-    """One run's row, with the newest loss and accuracy that its metrics hold."""
-    from workbench.run.record import read_record
+def read_sound_record(run: RunDirectory) -> RunRecord:
+    """A run's record; one whose values are of the wrong kind reads as `lost`, with the reason."""
+    from workbench.run.record import RunRecord, read_record
 
     record = read_record(run)
+    numbers = ("created", "started", "finished", "heartbeat", "step", "max_steps")
+    texts = ("name", "title", "stage", "model_source")
+    wrong = [name for name in numbers if not _is_number(getattr(record, name))]
+    wrong += [name for name in texts if not isinstance(getattr(record, name), str)]
+    wrong += [name for name in ("stages", "notes") if not isinstance(getattr(record, name), list)]
+    wrong += [] if isinstance(record.error, dict | None) else ["error"]
+    if not wrong:
+        return record
+    what = f"run.json holds values of the wrong kind ({', '.join(wrong)})"
+    hint = "The other files of the run are untouched; delete the run if it is of no use."
+    error = {"what": what, "where": str(run.record), "next_step": hint}
+    return RunRecord(id=run.id, state="lost", error=error)
+
+
+def read_row(run: RunDirectory) -> RunRow:
+    """One run's row, with the newest loss and accuracy that its metrics hold."""
+    record = read_sound_record(run)
     last = last_values(run)
     accuracy = next((last[name] for name in LAST_VALUES[1:] if name in last), None)
     error = record.error or {}
@@ -101,7 +120,7 @@ def read_row(run: RunDirectory) -> RunRow:
         name=record.name,
         title=record.title,
         state=record.state,
-        stages=tuple(record.stages),
+        stages=tuple(str(stage) for stage in record.stages),
         stage=record.stage,
         step=record.step,
         max_steps=record.max_steps,
@@ -112,11 +131,23 @@ def read_row(run: RunDirectory) -> RunRow:
         loss=last.get("loss"),
         accuracy=accuracy,
         error=(
-            (error.get("what", ""), error.get("where", ""), error.get("next_step", ""))
+            (
+                str(error.get("what") or ""),
+                str(error.get("where") or ""),
+                str(error.get("next_step") or ""),
+            )
             if error
             else None
         ),
     )
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a number that can be shown: neither infinite nor of four hundred digits."""
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def last_values(run: RunDirectory) -> dict[str, float]:
@@ -139,7 +170,7 @@ def last_values(run: RunDirectory) -> dict[str, float]:
             break
         for name in LAST_VALUES:
             value = record.get(name)
-            if name not in found and isinstance(value, int | float):
+            if name not in found and value is not None and _is_number(value):
                 found[name] = float(value)
     return found
 

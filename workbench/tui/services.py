@@ -81,3 +81,10 @@ class Services:
         from workbench.run import launch
 
         return launch
+
+    def recipe_taken(self, name: str) -> str:
+        """Why a new recipe cannot have a name, empty where it can."""
+        stem = name.removesuffix(".yml").removesuffix(".yaml")
+        if not (self.paths.recipes / f"{stem}.yaml").exists():
+            return ""
+        return f"There is a recipe {stem} already. Choose another name."

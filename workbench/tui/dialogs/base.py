@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.worker import Worker
@@ -47,6 +47,8 @@ class Dialog(ModalScreen[Answer]):
         Binding(
             "escape", "dismiss", "Close", id="dialog.close", tooltip="Close without doing anything"
         ),
+        Binding("up", "scroll_text(-1)", "Up", show=False, id="dialog.up"),
+        Binding("down", "scroll_text(1)", "Down", show=False, id="dialog.down"),
     ]
 
     def __init__(self, title: Content | str) -> None:
@@ -61,6 +63,11 @@ class Dialog(ModalScreen[Answer]):
     @on(Worker.StateChanged)
     def _worker_changed(self, event: Worker.StateChanged) -> None:
         self.bench.worker_changed(event)
+
+    def action_scroll_text(self, by: int) -> None:
+        """Move a text that is longer than its place; the focus stays on the buttons."""
+        for text in self.query(VerticalScroll):
+            text.scroll_relative(y=by, animate=False)
 
     def compose(self) -> ComposeResult:
         """The frame with the dialog's own content."""

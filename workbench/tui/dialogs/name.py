@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -12,7 +14,9 @@ from workbench.base.paths import is_safe_name
 from workbench.tui.dialogs.base import Dialog
 from workbench.tui.widgets.steady_input import SteadyInput
 
-COMPLAINT = "Use letters, digits, dot, dash and underscore, at most 64, beginning with a letter."
+COMPLAINT = (
+    "Use letters, digits, dot, dash and underscore, at most 64, the first a letter or digit."
+)
 
 
 class NameDialog(Dialog[str]):
@@ -22,13 +26,23 @@ class NameDialog(Dialog[str]):
         title: What the name is for.
         text: What will happen.
         value: Name to begin with.
+        taken: Why a name cannot be had, empty where it can.
         yes: What the confirming button says.
     """
 
-    def __init__(self, title: str, text: Content, *, value: str, yes: str = "Save") -> None:
+    def __init__(
+        self,
+        title: str,
+        text: Content,
+        *,
+        value: str,
+        taken: Callable[[str], str] = lambda name: "",
+        yes: str = "Save",
+    ) -> None:
         super().__init__(title)
         self._text = text
         self._value = value
+        self._taken = taken
         self._yes = yes
 
     def compose_body(self) -> ComposeResult:
@@ -57,7 +71,9 @@ class NameDialog(Dialog[str]):
 
     def _finish(self) -> None:
         name = self.query_one(Input).value.strip()
-        if is_safe_name(name):
+        complaint = self._taken(name) if is_safe_name(name) else COMPLAINT
+        if not complaint:
             self.dismiss(name)
-        else:
-            self.query_one("#complaint", Static).update(COMPLAINT)
+            return
+        self.query_one("#complaint", Static).update(complaint)
+        self.query_one(Input).focus()

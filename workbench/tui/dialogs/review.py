@@ -73,7 +73,7 @@ class ReviewDialog(Dialog[str]):
         self.query_one(VerticalScroll).display = bool(problems)
         button = self.query_one("#yes", Button)
         if checked.errors:
-            self.query_one("#frame").border_subtitle = "fix the errors first: enter in the list"
+            self.query_one("#frame").border_subtitle = "fix the errors first; escape goes back"
             return
         self._may_start = True
         button.disabled = False

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Name -> (lowest, highest, meaning).
 RANGES: dict[str, tuple[float, float, str]] = {
-    "temperature": (0, 5, "0 = always the likeliest word"),
+    "temperature": (0, 5, "0 = the likeliest word"),
     "top_p": (0.01, 1, "1 = off"),
     "top_k": (0, 1000, "0 = off"),
     "max_new_tokens": (1, 8192, "longest answer"),
@@ -84,8 +84,9 @@ class SamplingDialog(Dialog["Sampling"]):
         for name, (low, high, _) in RANGES.items():
             field = self.query_one(f"#{name}", Input)
             value = parse_number(field.value, whole=name in WHOLE)
+            kind = "whole number" if name in WHOLE else "number"
             if value is None or not low <= value <= high:
-                complaint = join((f"{name} must be a number from {low:g} to {high:g}.", ""))
+                complaint = join((f"{name} must be a {kind} from {low:.10g} to {high:.10g}.", ""))
                 self.query_one("#complaint", Static).update(complaint)
                 field.focus()
                 return

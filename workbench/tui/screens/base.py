@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Static
@@ -27,11 +28,13 @@ class WorkbenchScreen(Screen[None]):
     Attributes:
         MODE: The app's mode that the screen belongs to.
         HELP_TITLE, HELP_TEXT: What the help dialog says above the keys.
+        SPEAKING: Actions that say why they cannot be done, when their key is dim.
     """
 
     MODE: ClassVar[str] = ""
     HELP_TITLE: ClassVar[str] = ""
     HELP_TEXT: ClassVar[str] = ""
+    SPEAKING: ClassVar[tuple[str, ...]] = ()
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny-width"), (MIN_COLUMNS, "-narrow"), (100, "-wide")]
     AUTO_FOCUS = ""
     VERTICAL_BREAKPOINTS = [(0, "-tiny-height"), (MIN_LINES, "-short"), (30, "-tall")]
@@ -82,6 +85,15 @@ class WorkbenchScreen(Screen[None]):
     @on(Worker.StateChanged)
     def _worker_changed(self, event: Worker.StateChanged) -> None:
         self.bench.worker_changed(event)
+
+    async def on_key(self, event: events.Key) -> None:
+        """A dim key that is pressed all the same gets a sentence instead of silence."""
+        for binding in self.BINDINGS:
+            if not isinstance(binding, Binding) or event.key not in binding.key.split(","):
+                continue
+            if binding.action in self.SPEAKING and not self.check_action(binding.action, ()):
+                event.stop()
+                getattr(self, f"action_{binding.action}")()
 
     def shown(self) -> None:
         """The screen came to the front; screens that follow something override it."""

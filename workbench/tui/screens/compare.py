@@ -161,6 +161,9 @@ class CompareScreen(WorkbenchScreen):
             nothing.update(NO_RUNS)
         if row is not None:
             self._turn_to(row)
+        elif self.bench.runs_known and self._run_id:
+            self._asker.close()
+            self._run_id, self._waiting = "", False
 
     def _turn_to(self, row: RunRow) -> None:
         self.bench.compared = row.id

@@ -21,12 +21,13 @@ from workbench.tui.checking import Checked, check_text, totals_line
 from workbench.tui.dialogs.confirm import ConfirmDialog
 from workbench.tui.form import SHARED, KeyPath, Setting, settings, to_text
 from workbench.tui.messages import Failed, RecipeChecked
-from workbench.tui.render import join, lines, path_text, plain, problem_line
+from workbench.tui.render import join, lines, next_line, path_text, plain, problem_line
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.widgets.setting_form import SettingForm
 from workbench.tui.widgets.setting_row import SettingRow
 
 DEBOUNCE_SECONDS = 0.3
+NEEDS_FORM = ("save", "save_as", "run", "undo")
 
 
 class EditorScreen(WorkbenchScreen):
@@ -83,6 +84,7 @@ class EditorScreen(WorkbenchScreen):
         self._number = 0
         self._timer: Timer | None = None
         self._checked: Checked | None = None
+        self._loaded = False
 
     @property
     def unsaved(self) -> bool:
@@ -110,8 +112,13 @@ class EditorScreen(WorkbenchScreen):
             recipe = load_recipe(self._path)
         except ProblemError as error:
             self._show_checked(Checked(None, error.problems, ()))
+            await self.query_one("#middle").mount(
+                Static(_unreadable(self._path), id="unreadable"), before=0
+            )
+            self.refresh_bindings()
             return
         self._text = recipe.text
+        self._loaded = True
         form = SettingForm(settings(recipe))
         await self.query_one("#middle").mount(form, before=0)
         first = next((row for row in form.rows if not row.setting.fixed), None)
@@ -187,8 +194,13 @@ class EditorScreen(WorkbenchScreen):
         problems = [problem_line(problem) for problem in checked.problems]
         good = Content.styled("✓ no problems", "$success")
         self.query_one("#problems", Static).update(lines(*problems) if problems else good)
+        self.set_class(bool(checked.problems), "-faulty")
         for row in self.query(SettingRow):
             row.mark(faulty=any(_concerns(problem, row.setting) for problem in checked.errors))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A file that does not read can only be left."""
+        return None if action in NEEDS_FORM and not self._loaded else True
 
     def action_undo(self) -> None:
         """Give the setting under the cursor its saved value again."""
@@ -219,7 +231,7 @@ class EditorScreen(WorkbenchScreen):
         if self._origin == "shipped":
             self._save_as(then)
             return
-        if not self.unsaved:
+        if not self.unsaved and self._path.exists():
             self.bench.say("Nothing has changed since the last save.")
         elif self._changed_on_disk():
             text = plain("Another program changed the file since you opened it.")
@@ -241,7 +253,8 @@ class EditorScreen(WorkbenchScreen):
         suffix = "" if self._origin == "shipped" else "-2"
         name = safe_name(f"{prefix}{self._path.stem}{suffix}")
         text = join("It goes to ", path_text(self.bench.services.paths.recipes), ".")
-        dialog = NameDialog("Save the recipe as", text, value=name)
+        taken = self.bench.services.recipe_taken
+        dialog = NameDialog("Save the recipe as", text, value=name, taken=taken)
         self.app.push_screen(dialog, lambda name: self._write(name, then) if name else None)
 
     def _write(self, name: str | None, then: Callable[[], None] | None) -> None:
@@ -308,6 +321,15 @@ def _same(value: Any, setting: Setting) -> bool:
     if setting.value is None and value is not None:
         return setting.kind != "text" and bool(value == setting.default)
     return type(value) is type(setting.value) and bool(value == setting.value)
+
+
+def _unreadable(path: Path) -> Content:
+    step = "Mend it in a text editor, then press escape and enter to open it again."
+    return lines(
+        plain("This file cannot be shown as a form; what is wrong with it stands below.\n"),
+        join(("file  ", "$muted"), path_text(path)),
+        next_line(step),
+    )
 
 
 def _concerns(problem: Problem, setting: Setting) -> bool:

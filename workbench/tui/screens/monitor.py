@@ -38,6 +38,7 @@ class MonitorScreen(WorkbenchScreen):
     """The run that the app watches, or else the newest."""
 
     MODE = "monitor"
+    SPEAKING = ("stop", "resume")
     CSS_PATH = "monitor.tcss"
     HELP_TITLE = "Monitor"
     HELP_TEXT = (
@@ -139,7 +140,7 @@ class MonitorScreen(WorkbenchScreen):
         """Watch the run asked for, else a live one, else the newest."""
         rows = self.bench.rows
         asked = self.bench.watched
-        if asked and not self.bench.runs_known:
+        if asked and self.bench.row(asked) is None and self._may_exist(asked):
             self._watch(asked)
             return
         known = self.bench.row(asked) or next((row for row in rows if row.active), None)
@@ -154,6 +155,10 @@ class MonitorScreen(WorkbenchScreen):
         nothing.display = True
         if self.bench.runs_known:
             nothing.update(NO_RUNS)
+
+    def _may_exist(self, run_id: str) -> bool:
+        """A run that was just launched is on disk before it is in the list."""
+        return not self.bench.runs_known or self.bench.actions.directory(run_id).path.is_dir()
 
     def _watch(self, run_id: str) -> None:
         if self._watcher is not None and self._watcher.run.id == run_id:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -151,7 +152,10 @@ class RecipesScreen(WorkbenchScreen):
             if words
             else "No recipes here.\nPut one into ./recipes and press ctrl+r."
         )
-        table.set_rows([Row(str(entry.path), _cells(entry)) for entry in chosen])
+        titles = Counter(entry.title for entry in self._entries)
+        table.set_rows(
+            [Row(str(entry.path), _cells(entry, titles[entry.title] > 1)) for entry in chosen]
+        )
         if self._wanted:
             table.highlight(self._wanted)
             self._wanted = ""
@@ -221,7 +225,12 @@ class RecipesScreen(WorkbenchScreen):
         if entry is None:
             return
         text = join("The copy goes to ", path_text(self.bench.services.paths.recipes), ".")
-        dialog = NameDialog("Save a copy as", text, value=safe_name(f"my-{entry.name}"))
+        dialog = NameDialog(
+            "Save a copy as",
+            text,
+            value=safe_name(f"my-{entry.name}"),
+            taken=self.bench.services.recipe_taken,
+        )
         self.app.push_screen(dialog, lambda name: self._copy(entry, name) if name else None)
 
     def _copy(self, entry: Entry, name: str) -> None:
@@ -253,13 +262,15 @@ def _matches(entry: Entry, words: list[str]) -> bool:
     return all(word in text.lower() for word in words)
 
 
-def _cells(entry: Entry) -> tuple[Content, ...]:
+def _cells(entry: Entry, twins: bool) -> tuple[Content, ...]:
+    """One row; recipes of one title, such as a copy and its source, are told apart by name."""
     model = plain(entry.model.rstrip("/").rpartition("/")[2] or "-", style="$muted")
     if entry.problem:
         title = join(("✗ ", "$error"), plain(entry.title or entry.name, style="$error"))
         return (title, plain("-"), model, plain("does not read", style="$error"), _origin(entry))
     needs = plain(entry.needs or "-", style="$muted")
-    return (plain(entry.title), stage_mark(entry.stages), model, needs, _origin(entry))
+    title = plain(f"{entry.name}: {entry.title}" if twins else entry.title)
+    return (title, stage_mark(entry.stages), model, needs, _origin(entry))
 
 
 def _origin(entry: Entry) -> Content:

@@ -35,6 +35,7 @@ class RunsScreen(WorkbenchScreen):
     """Table of runs with the chosen one's story below."""
 
     MODE = "runs"
+    SPEAKING = ("stop", "resume", "delete")
     CSS_PATH = "runs.tcss"
     HELP_TITLE = "Runs"
     HELP_TEXT = (

@@ -85,7 +85,7 @@ class AnswerPane(VerticalScroll):
 
 
 def cost(answer: Mapping[str, Any]) -> Content:
-    """`34 tokens · 12.3 tokens/s`."""
+    """`34 tokens · 12.3 tok/s`; how it ended comes first, for a narrow frame cuts the end."""
     tokens, seconds = answer.get("tokens"), answer.get("seconds")
     if not isinstance(tokens, int):
         return Content("")
@@ -94,4 +94,4 @@ def cost(answer: Mapping[str, Any]) -> Content:
         speed = tokens / seconds
         parts.append(f"{speed:.0f} tok/s" if speed >= 100 else f"{speed:.1f} tok/s")
     note = FINISHES.get(str(answer.get("finish")), "")
-    return join(" · ".join(parts), (f" · {note}" if note else "", "$warning"))
+    return join((f"{note} · " if note else "", "$warning"), " · ".join(parts))
