@@ -214,3 +214,23 @@ async def test_recipes_of_one_title_are_told_apart(make_app: MakeApp, paths: Pat
 def test_how_an_answer_ended_stands_before_what_a_narrow_frame_cuts() -> None:
     answer = {"tokens": 153, "seconds": 2.1, "finish": "cancelled"}
     assert str(cost(answer)).startswith("cancelled")
+
+
+async def test_the_smallest_terminal_shows_the_whole_monitor(
+    make_app: MakeApp, paths: Paths
+) -> None:
+    make_run(paths)
+    app = make_app(screen="monitor")
+    async with app.run_test(size=(60, 15)) as pilot:
+        await until(pilot, lambda: "small" in text_of(app, "#head"))
+        log = app.screen.query_one("#log")
+        await until(pilot, lambda: log.region.height > 0 and log.region.bottom <= 14)
+
+
+async def test_a_narrow_list_of_runs_has_one_line_a_run(make_app: MakeApp, paths: Paths) -> None:
+    make_run(paths)
+    app = make_app(screen="runs")
+    async with app.run_test(size=(60, 15)) as pilot:
+        await until(pilot, lambda: isinstance(app.focused, Rows))
+        rows = app.screen.query_one(Rows)
+        await until(pilot, lambda: rows.virtual_size.height == 1)

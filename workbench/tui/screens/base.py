@@ -9,10 +9,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import Worker
 
 from workbench.tui.render import join
+from workbench.tui.widgets.key_footer import KeyFooter
 from workbench.tui.widgets.top_bar import TopBar
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class WorkbenchScreen(Screen[None]):
         """Bar, body, footer."""
         yield TopBar(self.MODE)
         yield from self.compose_body()
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyFooter(show_command_palette=False, compact=True)
         yield Static("", id="too-small", markup=False)
 
     def compose_body(self) -> ComposeResult:

@@ -95,8 +95,8 @@ class RunsScreen(WorkbenchScreen):
             Column("stage", 5),
             Column("step", 11, right=True),
             Column("started", 8, right=True),
-            Column("loss", 7, right=True),
-            Column("acc", 5, right=True),
+            Column("loss", 7, right=True, from_width=70),
+            Column("acc", 5, right=True, from_width=76),
             id="table",
         )
         yield Static("Looking for runs ...", id="none", classes="empty", markup=False)
