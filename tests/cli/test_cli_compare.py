@@ -155,3 +155,20 @@ def test_bad_options_are_bad_usage(options: list[str], message: str, capsys: Cap
     with pytest.raises(SystemExit, match="2"):
         main(["compare", "last", *options])
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option", [("--seed", "-1"), ("--seed", str(2**63)), ("--max-new-tokens", "4097")]
+)
+def test_a_request_that_no_model_takes_is_bad_usage(
+    option: tuple[str, str], capsys: Capture
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["compare", "last", *option])
+    assert option[0] in capsys.readouterr().err
+
+
+def test_a_prompts_file_without_end_is_refused(make_run: MakeRun, capsys: Capture) -> None:
+    run = make_run()
+    assert main(["compare", run.id, "--prompts", "/dev/zero"]) == 2
+    assert capsys.readouterr().err.startswith("/dev/zero: is larger than 1 MB.")

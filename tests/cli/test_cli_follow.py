@@ -2,11 +2,13 @@
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from workbench.cli.follow import ProgressPrinter, follow, progress_line
+from workbench.base.files import LineTail
+from workbench.cli.follow import ProgressPrinter, follow, last_words, progress_line
 from workbench.run.directory import RunDirectory
 from workbench.run.metrics import MetricsReader
 from workbench.run.record import read_record, update_record
@@ -103,3 +105,15 @@ def test_follow_returns_when_the_run_ends(
         "dpo [########--------] 1/2 50%\n"
         "dpo [################] 2/2 100%  finished\n"
     )
+
+
+def test_metrics_printed_as_a_mapping_are_no_last_words(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    log.write_text("dpo: reading the data\n{'loss': '0.69'}\n")
+    assert last_words(LineTail(log)) == "dpo: reading the data"
+
+
+def test_a_state_is_not_said_twice(make_run: Callable[..., RunDirectory]) -> None:
+    run = make_run("failed")
+    line = progress_line(read_record(run), MetricsReader(run), "failed: no such file")
+    assert line == "dpo failed: no such file"

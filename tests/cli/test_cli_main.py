@@ -107,3 +107,35 @@ def test_letters_that_the_terminal_lacks_are_replaced(home: Path) -> None:
     )
     assert (answer.returncode, answer.stderr) == (0, b"")
     assert b"/?/runs" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("redirection", "arguments", "code"),
+    [("<&-", "", 2), ("<&-", "doctor", 0), (">&-", "runs", 0), (">/dev/full", "doctor", 1)],
+)
+def test_closed_and_full_streams_are_no_crash(
+    redirection: str, arguments: str, code: int, home: Path
+) -> None:
+    command = f"{sys.executable} -m workbench {arguments} {redirection}"
+    answer = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert answer.returncode == code
+    assert "Traceback" not in answer.stderr
+    assert answer.stderr.startswith("output: No space left") == (code == 1)
+
+
+def test_json_commands_tell_their_failure_as_json_too(home: Path, capsys: Capture) -> None:
+    assert main(["status", "nothing", "--json"]) == 2
+    captured = capsys.readouterr()
+    answer = json.loads(captured.out)
+    assert answer["ok"] is False
+    assert answer["problems"][0]["what"] == "there are no runs yet"
+    assert captured.err.startswith("nothing: there are no runs yet")
+
+
+def test_an_early_interrupt_is_no_crash(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("workbench.cli.parser.build_parser", interrupt)
+    assert main([]) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"

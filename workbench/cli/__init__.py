@@ -7,10 +7,16 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code (see `workbench.cli.execute`)."""
-    from workbench.cli.parser import build_parser
+    import sys
 
-    arguments = build_parser().parse_args(argv)
+    try:
+        from workbench.cli.parser import build_parser
 
-    from workbench.cli.execute import execute
+        arguments = build_parser().parse_args(argv)
 
-    return execute(arguments)
+        from workbench.cli.execute import execute
+
+        return execute(arguments)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130

@@ -13,12 +13,13 @@ from typing import Any
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.cli.execute import BAD_USAGE
-from workbench.cli.output import columns, one_line, print_json
+from workbench.cli.output import columns, one_line, print_json, size
 from workbench.cli.panes import side_by_side
 from workbench.judge.answers import AnswerProcess, Event, Sampling, save_comparison
 from workbench.recipe.recipe import load_recipe
 from workbench.run.directory import RunDirectory, find_run
 
+PROMPTS_LIMIT_BYTES = 1_000_000
 SIDES = ("base", "tuned")
 
 
@@ -62,7 +63,12 @@ def _prompts(arguments: argparse.Namespace, run: RunDirectory) -> list[str]:
 
 def _read_prompts(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        with path.open("rb") as file:
+            content = file.read(PROMPTS_LIMIT_BYTES + 1)
+        if len(content) <= PROMPTS_LIMIT_BYTES:
+            return content.decode("utf-8-sig").splitlines()
+        what = f"is larger than {size(PROMPTS_LIMIT_BYTES)}"
+        problem = Problem(what, str(path), "Write one prompt a line, in UTF-8.")
     except OSError as error:
         problem = Problem(f"cannot be read: {error.strerror}", str(path), "Check the path.")
     except UnicodeDecodeError:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import json
 import os
 import sys
+from dataclasses import asdict
+from pathlib import Path
 
 from workbench.base.paths import Paths
-from workbench.base.problems import ProblemError
+from workbench.base.problems import Problem, ProblemError
 from workbench.base.text import clean
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -20,16 +23,19 @@ DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 def execute(arguments: argparse.Namespace) -> int:
     """Call the command's handler, `module:function` of this package, and report what it raises."""
+    open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A letter that the terminal's encoding lacks must not end the command.
             stream.reconfigure(errors="replace")
     module, function = arguments.handler.split(":")
-    handler = getattr(importlib.import_module(f"workbench.cli.{module}"), function)
     try:
+        handler = getattr(importlib.import_module(f"workbench.cli.{module}"), function)
         code = int(handler(arguments, Paths.from_environment()))
         sys.stdout.flush()
     except ProblemError as error:
+        if getattr(arguments, "json", False):
+            print_problems(error)
         return report(error)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
@@ -37,7 +43,28 @@ def execute(arguments: argparse.Namespace) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return DONE
+    except OSError as error:
+        _forget_stdout()
+        place = str(error.filename) if error.filename else "output"
+        hint = "Check the path, its permissions and the free disk space."
+        return report(ProblemError(Problem(error.strerror or str(error), place, hint)))
     return code
+
+
+def open_missing_streams() -> None:
+    """Give stdin, stdout and stderr that the caller has closed an end that holds nothing."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def print_problems(error: ProblemError) -> None:
+    """What went wrong as JSON on stdout, for whoever reads a `--json` command."""
+    problems = [asdict(problem) for problem in error.problems]
+    try:
+        print(json.dumps({"ok": False, "problems": problems}, indent=2), flush=True)
+    except OSError:
+        _forget_stdout()
 
 
 def report(error: ProblemError) -> int:

@@ -102,16 +102,19 @@ def follow(
 
 
 def last_words(log: LineTail) -> str:
-    """The last line with any text in it that a log got since the last call; "" for none."""
-    pieces = [piece for line in log.read() for piece in clean(line).splitlines()]
-    return next((piece.strip() for piece in reversed(pieces) if piece.strip()), "")
+    """The last line that says something, new in a log since the last call; "" for none.
+
+    The metrics that a trainer prints as a mapping are left out: they stand in the progress line.
+    """
+    pieces = [piece.strip() for line in log.read() for piece in clean(line).splitlines()]
+    return next((piece for piece in reversed(pieces) if piece and not piece.startswith("{'")), "")
 
 
 def progress_line(record: RunRecord, reader: MetricsReader, said: str) -> str:
     """`dpo [####----] 12/40 30%  loss 0.512  accuracy 0.71  margin 0.84  310 tok/s  left 4:12`."""
     stage = record.stage or "run"
     if record.state == "starting" or record.max_steps <= 0 or record.step <= 0:
-        said = said.removeprefix(f"{stage}: ")
+        said = said.removeprefix(f"{stage}: ").removeprefix(f"{record.state}: ")
         return f"{stage} {record.state}: {said}" if said else f"{stage} {record.state}"
     share = min(1.0, record.step / record.max_steps)
     filled = round(share * BAR_CELLS)

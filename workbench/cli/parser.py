@@ -10,6 +10,8 @@ from workbench import __version__
 
 # Also `workbench.recipe.schema.STAGES`; that room reads YAML and the whole schema.
 STAGES = ("sft", "dpo")
+MAX_NEW_TOKENS = 4096
+MAX_SEED = 2**63
 RUN_HELP = "id, the start of one, a name, or 'last'"
 RECIPE_HELP = "name of a recipe (see 'recipes') or path of a YAML file"
 EPILOG = """\
@@ -125,11 +127,13 @@ def _add_models(commands: Commands) -> None:
     source.add_argument(
         "--prompts", dest="prompts_file", metavar="FILE", help="a text file, one prompt a line"
     )
-    compare.add_argument("--max-new-tokens", type=_count, default=160, metavar="N")
+    compare.add_argument(
+        "--max-new-tokens", type=_tokens, default=160, metavar="N", help="1 to 4096 (default 160)"
+    )
     compare.add_argument(
         "--temperature", type=_temperature, default=0.0, help="0 (default) is greedy"
     )
-    compare.add_argument("--seed", type=int, default=42)
+    compare.add_argument("--seed", type=_seed, default=42)
     merge = _command(commands, "merge", "merge:merge", "write base and adapter as one full model")
     merge.add_argument("run", metavar="RUN", help=RUN_HELP)
     merge.add_argument("directory", metavar="DIR", help="a folder that is new or empty")
@@ -144,6 +148,21 @@ def _count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return number
+
+
+def _tokens(text: str) -> int:
+    """A length of an answer that the answering process accepts."""
+    number = _count(text)
+    if number > MAX_NEW_TOKENS:
+        raise argparse.ArgumentTypeError(f"{text!r} is above {MAX_NEW_TOKENS}")
+    return number
+
+
+def _seed(text: str) -> int:
+    """A seed that fits the random generators."""
+    if not text.isdecimal() or int(text[:20]) >= MAX_SEED or len(text) > 19:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2**63 - 1")
+    return int(text)
 
 
 def _temperature(text: str) -> float:
