@@ -65,3 +65,39 @@ def test_local_files_get_a_hash(tmp_path: Path) -> None:
     found = dataset.file_hashes(data, SimpleNamespace(dataset_name=str(tmp_path)))
     assert [entry["bytes"] for entry in found] == [3, 3]
     assert len(found[0]["sha256"]) == 64
+
+
+TALK = [{"role": "user", "content": "Hi"}]
+
+
+@pytest.mark.parametrize(
+    ("stage", "columns", "what"),
+    [
+        ("dpo", {"prompt": "a", "chosen": TALK, "rejected": TALK}, "columns of different kinds"),
+        ("dpo", {"chosen": {"from": "gpt", "value": "b"}, "rejected": "c"}, "one object"),
+        ("dpo", {"prompt": "a", "chosen": None, "rejected": "c"}, "chosen is empty"),
+        ("dpo", {"chosen": [{"from": "gpt"}], "rejected": "c"}, "a list with from, without role"),
+        ("sft", {"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "in parts"),
+        ("sft", {"messages": "a text"}, "messages is a text"),
+    ],
+)
+def test_rows_of_a_foreign_form_are_refused(
+    stage: str, columns: dict[str, object], what: str
+) -> None:
+    with pytest.raises(ProblemError, match=what):
+        dataset.check_values(stage, rows(**{name: [value] for name, value in columns.items()}))
+
+
+def test_texts_and_messages_pass() -> None:
+    dataset.check_values("dpo", rows(prompt=["a"], chosen=["b"], rejected=["c"]))
+    dataset.check_values("dpo", rows(chosen=[TALK], rejected=[TALK]))
+    dataset.check_values("sft", rows(messages=[TALK]))
+    dataset.check_values("sft", rows(text=["a"], prompt=[None]))
+
+
+def test_data_is_named_by_its_files() -> None:
+    part = SimpleNamespace(path="json", data_files={"train": ["a.jsonl", "b.jsonl"]})
+    hub = SimpleNamespace(path="org/data", data_files=None)
+    script = SimpleNamespace(dataset_name=None)
+    mixture = SimpleNamespace(datasets=[part, hub])
+    assert dataset.source(script, mixture) == ("a.jsonl, b.jsonl, org/data", "datasets")

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from tiny_model import make_tokenizer
 
-from workbench.worker.decode import REPLACEMENT, Answer, AnswerStreamer, TextAssembler
+from workbench.worker.decode import (
+    REPLACEMENT,
+    Answer,
+    AnswerStreamer,
+    CancelCriteria,
+    TextAssembler,
+)
 
-torch = pytest.importorskip("torch")
 
 TEXTS = [
     "Tea: simple, good, and part of every day.",
@@ -63,3 +69,10 @@ def test_open_rows_of_a_cancelled_batch_say_so(tokenizer: object) -> None:
     streamer = AnswerStreamer([row], set(), lambda _side, _piece: None, lambda: True)
     streamer.end()
     assert row.finish == "cancelled"
+
+
+def test_a_stop_ends_the_whole_batch_and_a_parent_need_not_be_named() -> None:
+    ids = torch.zeros(2, 3, dtype=torch.long)
+    assert CancelCriteria(lambda: False)(ids, None).tolist() == [False, False]
+    assert CancelCriteria(lambda: True)(ids, None).tolist() == [True, True]
+    assert CancelCriteria(lambda: False, parent=-1)(ids, None).tolist() == [True, True]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from workbench.base.problems import Problem, ProblemError
-from workbench.worker.explain import explain
+from workbench.worker.explain import explain, explain_data
 
 
 def named(name: str, message: str) -> Exception:
@@ -64,3 +64,41 @@ def test_our_own_problems_pass_through() -> None:
 def test_escape_sequences_of_a_message_are_gone(tmp_path: Path) -> None:
     problem = explain(ValueError("\x1b]52;c;AAAA\x07bad"), folder=tmp_path)
     assert problem.what == "ValueError: bad"
+
+
+@pytest.mark.parametrize(
+    ("error", "what", "where"),
+    [
+        (named("OfflineModeIsEnabled", "offline"), "hub cannot be reached", "dataset_name"),
+        (named("DatasetNotFoundError", "no such thing"), "org/d is neither", "dataset_name"),
+        (named("DatasetNotFoundError", "it is a gated dataset"), "org/d is gated", "dataset_name"),
+        (
+            ValueError("With n_samples=1, ... the resulting train set will be empty."),
+            "org/d has too few rows",
+            "test_split_size",
+        ),
+        (ValueError("Unknown split 'x'. Should be"), "Unknown split 'x'.", "dataset_name"),
+        (ValueError("Config name is missing.\nPick a"), "Config name", "dataset_config"),
+    ],
+)
+def test_data_that_cannot_be_loaded_is_no_matter_of_the_model(
+    error: Exception, what: str, where: str
+) -> None:
+    problem = explain_data(error, "org/d", "dataset_name", None)
+    assert what in problem.what
+    assert problem.where == where
+    assert problem.next_step
+
+
+def test_a_data_file_that_cannot_be_read_tells_the_first_cause() -> None:
+    error = named("DatasetGenerationError", "An error occurred")
+    error.__cause__ = ValueError("line 4 saw 3 fields")
+    problem = explain_data(error, "d.csv", "datasets", None)
+    assert problem.what == "d.csv cannot be loaded: line 4 saw 3 fields"
+
+
+def test_a_report_is_looked_for_where_it_stands() -> None:
+    assert "generate.log" in explain(ValueError("bad"), log="generate.log").next_step
+    assert explain(ValueError("bad"), log="").next_step == ""
+    missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "/x/y")
+    assert explain(missing).where == "/x/y"

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from worker_helpers import WAIT_SECONDS, MakeRun, run_module
 
+from workbench.base.problems import ProblemError
 from workbench.run.directory import RunDirectory
+from workbench.worker.answerer import read_sampling
 
 pytestmark = pytest.mark.model
 
@@ -175,6 +177,18 @@ def test_a_missing_model_is_one_sentence(new_run: MakeRun, tmp_path: Path) -> No
     assert error["id"] is None
     assert str(tmp_path / "gone") in error["what"]
     assert process.popen.wait(WAIT_SECONDS) == 1
+
+
+def test_merge_says_where_nothing_can_be_written(finished: RunDirectory) -> None:
+    done = run_module("workbench.worker.merge", str(finished.path), "/proc/model")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: /proc/model: nothing can be written there")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_beyond_the_generators_is_refused(seed: int) -> None:
+    with pytest.raises(ProblemError, match="seed is not between"):
+        read_sampling({"seed": seed})
 
 
 def test_merge_refuses_a_full_target(finished: RunDirectory, merged: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
@@ -16,6 +18,8 @@ from workbench.base.problems import Problem
 from workbench.recipe.recipe import Recipe
 from workbench.run.directory import create_run
 from workbench.run.record import read_record
+from workbench.worker import train as train_process
+from workbench.worker.callbacks import mean_loss
 from workbench.worker.run_writer import RunWriter, StopRequested, number
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -126,3 +130,36 @@ def test_a_stop_saves_and_logs_at_the_end_of_its_step(writer: RunWriter) -> None
     assert control.should_log
     assert control.should_training_stop
     assert not control.should_evaluate
+
+
+def test_a_stop_from_before_the_worker_could_listen_is_heard(
+    paths: Paths, make_recipe: Callable[..., Recipe]
+) -> None:
+    run = create_run(paths, make_recipe())
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        command = [sys.executable, "-m", "workbench.worker.train", str(run.path)]
+        worker = subprocess.Popen(command, start_new_session=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    worker.terminate()
+    assert worker.wait(60) == 0
+    assert read_record(run).state == "stopped"
+
+
+def test_a_stop_while_a_failure_is_explained_changes_nothing(
+    writer: RunWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(_error: BaseException, **_: object) -> Problem:
+        signal.raise_signal(signal.SIGTERM)
+        return Problem("it broke")
+
+    monkeypatch.setattr(train_process, "explain", slow)
+    assert train_process.fail(writer.run, writer, ValueError("it broke")) == 1
+    assert read_record(writer.run).state == "failed"
+
+
+def test_the_mean_loss_counts_every_logged_step() -> None:
+    history = [{"step": 2, "loss": 4.0}, {"step": 3, "eval_loss": 9.0}, {"step": 3, "loss": 1.0}]
+    assert mean_loss(history) == 3.0
+    assert math.isnan(mean_loss([]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from worker_helpers import (
 from workbench.base.files import read_jsonl
 from workbench.run.directory import RunDirectory
 from workbench.run.launch import launch, resume, stop
-from workbench.run.record import read_record
+from workbench.run.record import read_record, update_record
 from workbench.worker import train as train_process
 
 pytestmark = pytest.mark.model
@@ -113,6 +114,34 @@ def test_stop_kill_and_resume_change_no_loss(new_run: MakeRun, finished: RunDire
     assert resumed == ["sft", "dpo"]
     sides = [row["side"] for row in read_jsonl(run.samples)]
     assert sides == ["base", "base", "sft", "sft", "dpo", "dpo"]
+
+
+def test_a_run_that_lost_only_its_end_trains_no_further_step(
+    finished: RunDirectory, tmp_path: Path
+) -> None:
+    run = RunDirectory(tmp_path / finished.id)
+    shutil.copytree(finished.path, run.path)
+    config = run.config("dpo")
+    config.write_text(config.read_text().replace(str(finished.path), str(run.path)))
+    results = read_record(finished).results
+    update_record(run, state="stopped", results={"sft": results["sft"]})
+    *kept, _last = run.samples.read_text().splitlines(keepends=True)
+    run.samples.write_text("".join(kept))
+    (run.output("dpo") / "adapter_model.safetensors").unlink()
+    run.scores.unlink()
+
+    resume(run)
+    record = wait_for_end(run)
+    assert record.state == "finished"
+    assert losses(run, "dpo") == losses(finished, "dpo")
+    again = record.results["dpo"]
+    assert again["train_loss"] == pytest.approx(results["dpo"]["train_loss"], abs=1e-4)
+    for name in ("eval_loss", "eval_rewards/accuracies", "eval_rewards/margins"):
+        assert again["eval"][name] == results["dpo"]["eval"][name]
+    answers = [[row["answer"] for row in read_jsonl(one.samples)] for one in (run, finished)]
+    assert answers[0] == answers[1]
+    weights = [one.output("dpo") / "adapter_model.safetensors" for one in (run, finished)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
 def test_trl_itself_takes_the_config_and_reaches_the_same_losses(

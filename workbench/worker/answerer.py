@@ -47,6 +47,8 @@ def read_sampling(request: Mapping[str, Any]) -> Sampling:
     sampling = Sampling(**values)
     if not 1 <= sampling.max_new_tokens <= MAX_NEW_TOKENS:
         raise bad_request(f"max_new_tokens is not between 1 and {MAX_NEW_TOKENS}")
+    if not 0 <= sampling.seed < 2**63:
+        raise bad_request("seed is not between 0 and 2**63 - 1")
     in_range = sampling.temperature >= 0 and 0 < sampling.top_p <= 1 and sampling.top_k >= 0
     if not in_range or not sampling.repetition_penalty > 0:
         raise bad_request("temperature, top_p, top_k or repetition_penalty is out of range")

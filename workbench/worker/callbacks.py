@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -13,6 +14,15 @@ from workbench.worker.run_writer import RunWriter
 FATAL_METRICS = ("loss", "grad_norm")
 
 
+def mean_loss(history: list[dict[str, Any]]) -> float:
+    """Mean over all logged steps, those before a resume too, which the Trainer's own mean loses."""
+    total, step = 0.0, 0
+    for row in history:
+        if "loss" in row:
+            total, step = total + row["loss"] * (row["step"] - step), row["step"]
+    return total / step if step else math.nan
+
+
 class EvaluationStoppedError(Exception):
     """A stop was asked for while the held-out rows were scored, which can take minutes."""
 
@@ -22,7 +32,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 
     Attributes:
         diverged: `(step, metric, value)` of the first non-finite loss or gradient norm.
-        stopped: Whether training ended early because a stop was asked for.
+        stopped: Whether the stage ended early because a stop was asked for.
+        resumed: Whether training went on from a checkpoint.
     """
 
     def __init__(self, writer: RunWriter, stage: str) -> None:
@@ -30,6 +41,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self.stage = stage
         self.diverged: tuple[int, str, float] | None = None
         self.stopped = False
+        self.resumed = False
         self._tokens = 0.0
         self._clock = time.monotonic()
 
@@ -44,6 +56,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             state="running", stage=self.stage, step=step, max_steps=max_steps, heartbeat=time.time()
         )
         self.writer.event("stage", stage=self.stage, max_steps=max_steps)
+        self.resumed = step > 0
         if step:
             self.writer.event("resume", stage=self.stage, step=step)
 
@@ -73,6 +86,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         values = dict(logs or {})
         if "loss" in values:
             values |= self._speed(values) | memory_metrics()
+        if "train_loss" in values and self.resumed:
+            values["train_loss"] = mean_loss(state.log_history)
         self.writer.tick(step=state.global_step)
         faults = self.writer.metrics(self.stage, state.global_step, values)
         # With fp16 the loss scaler meets infinite gradients by design and skips those steps.

@@ -10,6 +10,11 @@ from typing import Any
 from workbench.base.problems import Problem, ProblemError
 
 HASH_LIMIT_BYTES = 2 * 1024**3
+TEXT, MESSAGES = "a text", "a list of messages"
+READ_COLUMNS = {
+    "sft": ("messages", "prompt", "completion"),
+    "dpo": ("prompt", "chosen", "rejected"),
+}
 
 
 def load_datasets(script_args: Any, dataset_args: Any, seed: int) -> Any:
@@ -37,6 +42,14 @@ def load_datasets(script_args: Any, dataset_args: Any, seed: int) -> Any:
     raise ProblemError(
         Problem("no data is named", "datasets", "Give `datasets:` or `dataset_name:`.")
     )
+
+
+def source(script_args: Any, dataset_args: Any) -> tuple[str, str]:
+    """The names of a stage's data for a message, and the key that names them."""
+    if not dataset_args.datasets:
+        return str(script_args.dataset_name), "dataset_name"
+    names = [list(flatten(part.data_files)) or [part.path] for part in dataset_args.datasets]
+    return ", ".join(str(name) for part in names for name in part), "datasets"
 
 
 def pick_split(datasets: Mapping[str, Any], split: str, key: str) -> Any:
@@ -76,6 +89,43 @@ def check_columns(stage: str, dataset: Any, text_field: str) -> None:
     if not any(needed <= set(columns) for needed in known):
         what = f"the data has none of {text_field}, messages, or prompt with completion, for SFT"
         raise ProblemError(Problem(what, "datasets", f"{present} Rename its columns."))
+
+
+def check_values(stage: str, dataset: Any) -> None:
+    """Refuse rows whose columns are not all texts or all lists of messages with texts.
+
+    Raises:
+        ProblemError: the first row has other values, or values of different kinds.
+    """
+    if dataset.column_names is None:
+        return
+    row = next(iter(dataset))
+    kinds = {name: kind_of(row[name]) for name in READ_COLUMNS[stage] if name in row}
+    if stage == "sft" and "messages" not in kinds and "completion" not in kinds:
+        return
+    hint = "Make them all texts, or all lists of {role, content} messages whose content is a text."
+    for name, kind in kinds.items():
+        if kind not in ((MESSAGES,) if name == "messages" else (TEXT, MESSAGES)):
+            raise ProblemError(Problem(f"{name} is {kind} in the first row", "datasets", hint))
+    if len(set(kinds.values())) > 1:
+        what = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
+        raise ProblemError(Problem(f"columns of different kinds: {what}", "datasets", hint))
+
+
+def kind_of(value: Any) -> str:
+    """What a cell of a text or message column holds, in words."""
+    if isinstance(value, str):
+        return TEXT
+    if isinstance(value, Mapping):
+        return f"one object ({', '.join(map(str, value))})"
+    if not isinstance(value, list) or not value:
+        return "empty" if not value else f"of the kind {type(value).__name__}"
+    first = value[0]
+    if isinstance(first, Mapping) and {"role", "content"} <= set(first):
+        content = first["content"]
+        return "a list of messages in parts" if isinstance(content, list | Mapping) else MESSAGES
+    keys = f" with {', '.join(map(str, first))}" if isinstance(first, Mapping) else ""
+    return f"a list{keys}, without role and content"
 
 
 def count_rows(before: Any, prepared: Any, max_length: int | None, packed: bool) -> dict[str, Any]:

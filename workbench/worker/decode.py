@@ -158,12 +158,13 @@ class AnswerStreamer(BaseStreamer):  # type: ignore[misc]
 
 
 class CancelCriteria(StoppingCriteria):  # type: ignore[misc]
-    """Ends the whole batch when asked to, or when the parent process is gone."""
+    """Ends the whole batch when asked to, or when the parent process, if one is named, is gone."""
 
-    def __init__(self, cancelled: Callable[[], bool], parent: int) -> None:
+    def __init__(self, cancelled: Callable[[], bool], parent: int | None = None) -> None:
         self._cancelled = cancelled
         self._parent = parent
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        stop = self._cancelled() or os.getppid() != self._parent
+        orphan = self._parent is not None and os.getppid() != self._parent
+        stop = self._cancelled() or orphan
         return torch.full((input_ids.shape[0],), stop, dtype=torch.bool, device=input_ids.device)

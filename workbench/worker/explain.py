@@ -25,13 +25,16 @@ HUB_UNREACHABLE = (
 )
 
 
-def explain(error: BaseException, *, model: str = "", folder: Path | None = None) -> Problem:
+def explain(
+    error: BaseException, *, model: str = "", folder: Path | None = None, log: str = "train.log"
+) -> Problem:
     """What a failed run tells its user.
 
     Args:
         error: what ended the run; its causes are looked at too.
         model: model_name_or_path of the stage, to list its layers or to say which one is missing.
         folder: the run directory, whose disk may be full.
+        log: where the traceback stands; empty if nowhere.
     """
     if isinstance(error, ProblemError):
         return error.problems[0]
@@ -44,8 +47,62 @@ def explain(error: BaseException, *, model: str = "", folder: Path | None = None
         or hub_problem(names, text, model)
         or target_problem(text, model)
         or file_problem(names, text, model)
-        or other_problem(error)
+        or other_problem(error, log)
     )
+
+
+def explain_data(error: BaseException, name: str, where: str, folder: Path | None) -> Problem:
+    """Why a stage's data cannot be loaded.
+
+    Args:
+        name: the data set or its files, for the message.
+        where: the key that names it.
+        folder: the run directory, whose disk may be full.
+    """
+    chain = list(causes(error))
+    text = "\n".join(f"{type(cause).__name__}: {cause}" for cause in chain)
+    names = {type(cause).__name__ for cause in chain}
+    return (
+        memory_problem(names, text)
+        or disk_problem(chain, text, folder)
+        or hub_data_problem(names, text, name, where)
+        or local_data_problem(text, name, where)
+        or Problem(
+            f"{name} cannot be loaded: {first_line(chain[-1])}",
+            where,
+            "Check that the file is whole and of the kind that the recipe says (json, csv, "
+            "parquet). The full report stands at the end of train.log.",
+        )
+    )
+
+
+def hub_data_problem(names: set[str], text: str, name: str, where: str) -> Problem | None:
+    """A data set that the hub does not give."""
+    if "GatedRepoError" in names or "gated" in text:
+        hint = "Accept its terms on its hub page, then set HF_TOKEN or run `hf auth login`."
+        return Problem(f"the data set {name} is gated", where, hint)
+    if names & set(HUB_UNREACHABLE) or "Couldn't reach" in text:
+        what = f"the data set {name} is not on this machine, and the hub cannot be reached"
+        return Problem(what, where, "Check the network, or name a local file or folder.")
+    if "DatasetNotFoundError" in names or "Couldn't find any data file" in text:
+        what = f"the data set {name} is neither a local file or folder nor one that the hub gives"
+        hint = "Check its name and the network, or give a local file; a private one needs HF_TOKEN."
+        return Problem(what, where, hint)
+    if "Config name is missing" in text:
+        what = f"the data set {name} has several configurations: {first_line_with('Config', text)}"
+        return Problem(what, "dataset_config", "Name one of them.")
+    return None
+
+
+def local_data_problem(text: str, name: str, where: str) -> Problem | None:
+    """Data that was read, but cannot be split as asked."""
+    if "resulting train set will be empty" in text or "should be either positive" in text:
+        what = f"{name} has too few rows to hold some out"
+        hint = "Add rows, or remove test_split_size and set eval_strategy: no."
+        return Problem(what, "test_split_size", hint)
+    if "Unknown split" in text:
+        return Problem(first_line_with("Unknown split", text), where, "Name one of these splits.")
+    return None
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -142,11 +199,22 @@ def file_problem(names: set[str], text: str, model: str) -> Problem | None:
     return None
 
 
-def other_problem(error: BaseException) -> Problem:
+def other_problem(error: BaseException, log: str) -> Problem:
     """Any other error: the first line of its message."""
+    step = f"The full report stands at the end of {log}." if log else ""
+    if isinstance(error, PermissionError | FileNotFoundError) and error.filename:
+        hint = f"Check the path and its permissions. {step}".rstrip()
+        return Problem(str(error.strerror), str(error.filename), hint)
+    return Problem(f"{type(error).__name__}: {first_line(error)}", next_step=step)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, short and inert."""
     lines = [line.strip() for line in clean(str(error)).splitlines() if line.strip()]
-    message = lines[0][:SENTENCE_CHARACTERS] if lines else "no message"
-    name = type(error).__name__
-    return Problem(
-        f"{name}: {message}", next_step="The full report stands at the end of train.log."
-    )
+    return lines[0][:SENTENCE_CHARACTERS] if lines else "no message"
+
+
+def first_line_with(word: str, text: str) -> str:
+    """A text from a word on, to the end of that line."""
+    found = re.search(rf"{word}[^\n]*", text)
+    return clean(found.group(0), newlines=False)[:SENTENCE_CHARACTERS] if found else ""

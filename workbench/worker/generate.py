@@ -183,7 +183,7 @@ def report(answerer: Any, pipes: Pipes, request_id: object, error: Exception) ->
     if not isinstance(error, ProblemError):
         traceback.print_exception(error, file=sys.stderr)
         answerer.forget()
-    problem = explain(error, model=answerer.path, folder=answerer.run.path)
+    problem = explain(error, model=answerer.path, folder=answerer.run.path, log="generate.log")
     pipes.emit("error", id=request_id, what=problem.what, next_step=problem.next_step)
 
 

@@ -33,7 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
         merge(run, target)
     except Exception as error:  # noqa: BLE001 - every cause becomes one sentence
         path = read_record(run).model_path
-        print(f"error: {explain(error, model=path, folder=target.parent)}", file=sys.stderr)
+        problem = explain(error, model=path, folder=target.parent, log="")
+        print(f"error: {problem}", file=sys.stderr)
         return 1
     return 0
 
@@ -46,8 +47,7 @@ def merge(run: RunDirectory, target: Path) -> None:
     """
     refuse_occupied(target)
     folder, config = find_weights(run)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    scratch = make_scratch(target)
     try:
         model, tokenizer = merged(folder, config)
         say(f"writing {target}")
@@ -59,6 +59,20 @@ def merge(run: RunDirectory, target: Path) -> None:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     say(f"done: {target}")
+
+
+def make_scratch(target: Path) -> Path:
+    """A new folder beside the target.
+
+    Raises:
+        ProblemError: nothing can be written there.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    except OSError as error:
+        what = f"nothing can be written there: {error.strerror}"
+        raise ProblemError(Problem(what, str(target), "Give another folder.")) from error
 
 
 def say(message: str) -> None:

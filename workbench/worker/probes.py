@@ -4,45 +4,57 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from workbench.base.files import append_json, read_jsonl
 from workbench.run.directory import RunDirectory
+from workbench.worker.decode import CancelCriteria
 
 MAX_NEW_TOKENS = 96
 MAX_PROMPTS = 16
 
 
-def answered(run: RunDirectory, side: str) -> bool:
-    """Whether a side has answered the probe prompts before (a resumed run asks again)."""
-    return any(row.get("side") == side for row in read_jsonl(run.samples))
+def answered(run: RunDirectory, side: str) -> int:
+    """How many probe prompts a side has answered before: a resumed run asks for the rest."""
+    return sum(row.get("side") == side for row in read_jsonl(run.samples))
 
 
 def answer_probes(
-    run: RunDirectory, trainer: Any, prompts: Sequence[str], *, side: str, stage: str
+    run: RunDirectory,
+    trainer: Any,
+    prompts: Sequence[str],
+    *,
+    side: str,
+    stage: str,
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Let a trainer's model answer all prompts in one greedy batch, into samples.jsonl.
 
     Args:
         side: `base` answers with the adapter off; a stage's name with the trained weights.
         stage: the stage that is about to begin or has ended.
+        stop: asked after each token; once it says yes, nothing is kept.
     """
-    prompts = prompts[:MAX_PROMPTS]
-    if not prompts or answered(run, side):
+    prompts = prompts[:MAX_PROMPTS][answered(run, side) :]
+    if not prompts or stop():
         return
     base = contextlib.nullcontext()
     if side == "base" and hasattr(trainer.model, "disable_adapter"):
         base = trainer.model.disable_adapter()
     with base:
-        answers = generate_batch(trainer.model, trainer.processing_class, prompts)
+        answers = generate_batch(trainer.model, trainer.processing_class, prompts, stop)
+    if stop():
+        return
     step = trainer.state.global_step
     for prompt, (text, tokens) in zip(prompts, answers, strict=True):
         row = {"time": time.time(), "stage": stage, "step": step, "side": side, "prompt": prompt}
         append_json(run.samples, {**row, "answer": text, "tokens": tokens})
 
 
-def generate_batch(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[tuple[str, int]]:
+def generate_batch(
+    model: Any, tokenizer: Any, prompts: Sequence[str], stop: Callable[[], bool] = lambda: False
+) -> list[tuple[str, int]]:
     """Greedy answers to single-turn prompts and their lengths in tokens.
 
     The random state and the model's mode are left as they were, so that training goes on as if
@@ -69,6 +81,7 @@ def generate_batch(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[t
             top_p=None,
             top_k=None,
             use_cache=True,
+            stopping_criteria=[CancelCriteria(stop)],
             pad_token_id=tokenizer.pad_token_id,
         )
     width = batch["input_ids"].shape[1]

@@ -21,6 +21,7 @@ from workbench.run.directory import RunDirectory
 from workbench.run.record import RunRecord, read_record, update_record
 
 MIN_INTERVAL_SECONDS = 1.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequested(BaseException):
@@ -49,9 +50,14 @@ class RunWriter:
 
     def listen(self) -> None:
         """Take over the stop signals: the first one asks the run to stop, more are ignored."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+    def close_ears(self) -> None:
+        """Ignore stop signals from here on: the end record is about to be written."""
+        self.stop_requested = True
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self.stop_requested:
@@ -159,7 +165,7 @@ class RunWriter:
             error = {"what": problem.what, "where": problem.where, "next_step": problem.next_step}
         now = time.time()
         code = 1 if state == "failed" else 0
-        self.stop_requested = True  # a signal from here on must not touch the end record
+        self.close_ears()
         self.update(state=state, finished=now, heartbeat=now, exit_code=code, error=error)
         self.event("end", state=state)
 

@@ -16,7 +16,8 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.recipe import load_recipe
 from workbench.run.directory import RunDirectory
 from workbench.worker import checkpoints, dataset, machine, probes
-from workbench.worker.callbacks import EvaluationStoppedError, RunCallback
+from workbench.worker.callbacks import EvaluationStoppedError, RunCallback, mean_loss
+from workbench.worker.explain import explain_data
 from workbench.worker.model import is_adapter, load_start, load_tokenizer
 from workbench.worker.run_writer import RunWriter, StopRequested
 from workbench.worker.scoring import score_labelled_positions_only
@@ -130,14 +131,15 @@ class StageRun:
         machine.reset_peaks()
         self.writer.progress(f"{self.stage}: reading the data")
         data = self.load_data()
+        self.writer.check_stop()
         self.writer.progress(f"{self.stage}: loading {self.config.model.model_name_or_path}")
         trainer = self.make_trainer(data)
         self.write_counts(data, trainer)
         prompts = load_recipe(self.run.recipe).probe_prompts
         checkpoint = checkpoints.newest_usable(self.run, self.stage)
+        self.writer.check_stop()
         if prompts and not self.start:
             self.writer.progress(f"{self.stage}: the base model answers the probe prompts")
-        if not self.start:
             probes.answer_probes(self.run, trainer, prompts, side="base", stage=self.stage)
         with self.writer.uninterrupted():
             self.run_trainer(trainer, checkpoint)
@@ -148,7 +150,13 @@ class StageRun:
     def load_data(self) -> StageData:
         """The stage's splits, checked for what its trainer needs."""
         script, arguments = self.config.script, self.config.training
-        splits = dataset.load_datasets(script, self.config.data, arguments.seed)
+        try:
+            splits = dataset.load_datasets(script, self.config.data, arguments.seed)
+        except ProblemError:
+            raise
+        except Exception as error:
+            problem = explain_data(error, *dataset.source(script, self.config.data), self.run.path)
+            raise ProblemError(problem) from error
         train = dataset.pick_split(splits, script.dataset_train_split, "dataset_train_split")
         evaluation = None
         if arguments.eval_strategy != "no":
@@ -157,6 +165,7 @@ class StageRun:
         for split in (train, evaluation):
             if split is not None:
                 dataset.check_columns(self.stage, split, text_field)
+                dataset.check_values(self.stage, split)
         return StageData(train, evaluation)
 
     def make_trainer(self, data: StageData) -> Any:
@@ -230,6 +239,8 @@ class StageRun:
             restore_token_count(trainer, self.callback, checkpoint)
         resume = str(checkpoint) if checkpoint is not None else None
         resume = resume or self.config.training.resume_from_checkpoint
+        if checkpoint is not None and self.restore_end(trainer, checkpoint):
+            return
         try:
             trainer.train(resume_from_checkpoint=resume)
         except EvaluationStoppedError:
@@ -238,12 +249,30 @@ class StageRun:
             self.raise_diverged()
 
     def save_stopped(self, trainer: Any) -> None:
-        """Save the checkpoint of a stop that came in the middle of an evaluation."""
-        state = trainer.state
-        if 0 < state.global_step < state.max_steps:
+        """Save the checkpoint of a stop that came between the last step and the results."""
+        state, newest = trainer.state, checkpoints.newest_usable(self.run, self.stage)
+        if state.global_step > (checkpoints.step_of(newest) if newest else 0):
             trainer._save_checkpoint(trainer.model, None)
             self.callback.on_save(trainer.args, state, trainer.control)
-        self.callback.stopped = state.global_step < state.max_steps
+        self.callback.stopped = True
+
+    def restore_end(self, trainer: Any, checkpoint: Path) -> bool:
+        """Take over a checkpoint of the last step, where the Trainer would add one step more.
+
+        Returns:
+            Whether the checkpoint is one of the last step.
+        """
+        from transformers import TrainerState
+
+        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        if not 0 < state.max_steps <= state.global_step:
+            return False
+        trainer._load_from_checkpoint(str(checkpoint))
+        trainer.state = state
+        if trainer.args.load_best_model_at_end and state.best_model_checkpoint:
+            trainer._load_best_model()
+        self.callback.on_train_begin(trainer.args, state, trainer.control)
+        return True
 
     def raise_diverged(self) -> None:
         """End the run with the step and the metric that was lost."""
@@ -264,16 +293,20 @@ class StageRun:
         )
 
     def finish(self, trainer: Any, prompts: tuple[str, ...]) -> None:
-        """Save the final weights, scores and results, unless training was stopped before."""
+        """Save the final weights, scores and results, unless a stop comes before."""
         if self.callback.stopped:
             return
-        evaluation = self.evaluate(trainer)
+        try:
+            evaluation = self.evaluate(trainer)
+        except EvaluationStoppedError:
+            self.save_stopped(trainer)
+            return
+        if not self.answer_probes(trainer, prompts):
+            self.save_stopped(trainer)
+            return
         if REFERENCE_ADAPTER in getattr(trainer.model, "peft_config", {}):
             trainer.model.delete_adapter(REFERENCE_ADAPTER)
         trainer.save_model(self.config.training.output_dir)
-        if prompts and not self.writer.stop_requested:
-            self.writer.progress(f"{self.stage}: the tuned model answers the probe prompts")
-            probes.answer_probes(self.run, trainer, prompts, side=self.stage, stage=self.stage)
         results = self.results(trainer, evaluation)
         record = self.writer.record()
         self.writer.update(
@@ -286,8 +319,26 @@ class StageRun:
         if self.config.training.push_to_hub:
             trainer.push_to_hub(dataset_name=self.config.script.dataset_name)
 
+    def answer_probes(self, trainer: Any, prompts: tuple[str, ...]) -> bool:
+        """Let the trained weights answer the probe prompts; False when a stop came before."""
+        if prompts:
+            self.writer.progress(f"{self.stage}: the tuned model answers the probe prompts")
+            probes.answer_probes(
+                self.run,
+                trainer,
+                prompts,
+                side=self.stage,
+                stage=self.stage,
+                stop=lambda: self.writer.stop_requested,
+            )
+        return not self.writer.stop_requested
+
     def evaluate(self, trainer: Any) -> dict[str, float]:
-        """The held-out metrics of the final weights; evaluated anew only if that is not done."""
+        """The held-out metrics of the final weights; evaluated anew only if that is not done.
+
+        Raises:
+            EvaluationStoppedError: a stop was asked for meanwhile.
+        """
         if trainer.eval_dataset is None:
             return {}
         history = trainer.state.log_history
@@ -295,10 +346,7 @@ class StageRun:
         if last and last[-1]["step"] == trainer.state.global_step:
             metrics = last[-1]
         else:
-            try:
-                metrics = trainer.evaluate()
-            except EvaluationStoppedError:
-                return {}
+            metrics = trainer.evaluate()
         values = {name: value for name, value in metrics.items() if name.startswith("eval_")}
         return {**values, "pairs": len(trainer.eval_dataset)}
 
@@ -307,6 +355,8 @@ class StageRun:
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
         final = [row for row in trainer.state.log_history if "train_loss" in row]
         train_loss = final[-1]["train_loss"] if final else math.nan
+        if self.callback.resumed:
+            train_loss = mean_loss(trainer.state.log_history)
         return {
             "seconds": round(time.monotonic() - self.began, 2),
             "steps": trainer.state.global_step,

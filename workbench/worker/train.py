@@ -63,6 +63,7 @@ def work(run: RunDirectory, note: str) -> int:
         if note:
             writer.note(note)
         train(run, writer, record)
+        writer.close_ears()
     except StopRequested:
         writer.end("stopped")
         return 0
@@ -74,6 +75,7 @@ def work(run: RunDirectory, note: str) -> int:
 
 def fail(run: RunDirectory, writer: RunWriter, error: BaseException) -> int:
     """Write a failed run's end record, with the traceback in train.log only."""
+    writer.close_ears()
     with contextlib.suppress(OSError):
         traceback.print_exception(error)
     try:
