@@ -234,3 +234,16 @@ async def test_a_narrow_list_of_runs_has_one_line_a_run(make_app: MakeApp, paths
         await until(pilot, lambda: isinstance(app.focused, Rows))
         rows = app.screen.query_one(Rows)
         await until(pilot, lambda: rows.virtual_size.height == 1)
+
+
+async def test_the_palette_says_why_an_action_cannot_be_done(
+    make_app: MakeApp, paths: Paths
+) -> None:
+    make_run(paths, state="finished")
+    app = make_app(screen="runs")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: isinstance(app.focused, Rows))
+        found = {command.title: command.callback for command in app.get_system_commands(app.screen)}
+        found["Resume"]()
+        await until(pilot, lambda: notices(app))
+        assert "nothing to resume" in notices(app)[0]

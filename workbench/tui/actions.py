@@ -137,4 +137,6 @@ class RunActions:
 
 
 def _about(row: RunRow, text: str) -> Content:
-    return lines(plain(row.label, style="bold"), plain(row.id, style="$muted"), join("\n" + text))
+    head = [plain(row.label, style="bold")]
+    head += [plain(row.id, style="$muted")] if row.name else []
+    return lines(*head, join("\n" + text))

@@ -48,11 +48,11 @@ MODES: dict[str, str | Callable[[], Screen[Any]]] = {
 def commands(app: WorkbenchApp, screen: Screen[Any]) -> Iterable[SystemCommand]:
     """Every action of the present screen, then screens, theme, help and quit."""
     for binding in screen.BINDINGS:
-        if isinstance(binding, Binding) and binding.tooltip:
+        if isinstance(binding, Binding) and binding.tooltip and _offered(screen, binding.action):
             yield SystemCommand(
                 binding.description or binding.tooltip,
                 f"{binding.tooltip} ({binding.key})",
-                lambda action=binding.action: app.call_later(screen.run_action, action),
+                lambda action=binding.action: app.call_later(_perform, screen, action),
             )
     for number, mode in enumerate(MODES, start=1):
         yield SystemCommand(
@@ -63,3 +63,16 @@ def commands(app: WorkbenchApp, screen: Screen[Any]) -> Iterable[SystemCommand]:
     yield SystemCommand("Theme", "Change the colours", app.action_change_theme)
     yield SystemCommand("Help", "Keys of this screen (?)", app.action_help)
     yield SystemCommand("Quit", "Leave; runs go on (ctrl+q)", app.action_quit)
+
+
+def _offered(screen: Screen[Any], action: str) -> bool:
+    """Whether an action does something now, be it to say why it cannot be done."""
+    name = action.partition("(")[0]
+    return bool(screen.check_action(name, ())) or name in getattr(screen, "SPEAKING", ())
+
+
+async def _perform(screen: Screen[Any], action: str) -> None:
+    if screen.check_action(action.partition("(")[0], ()):
+        await screen.run_action(action)
+    else:
+        getattr(screen, f"action_{action}")()

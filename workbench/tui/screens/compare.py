@@ -410,7 +410,7 @@ class CompareScreen(WorkbenchScreen):
                 "  ",
                 plain(row.label, style="bold"),
                 "  ",
-                plain(row.id, style="$muted"),
+                plain(row.id if row.name else "", style="$muted"),
             )
             for row in rows
         ]
