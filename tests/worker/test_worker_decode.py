@@ -14,7 +14,6 @@ from workbench.worker.decode import (
     TextAssembler,
 )
 
-
 TEXTS = [
     "Tea: simple, good, and part of every day.",
     "naïve café — 日本語 🙂🙃 end",
