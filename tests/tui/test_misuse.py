@@ -247,3 +247,19 @@ async def test_the_palette_says_why_an_action_cannot_be_done(
         found["Resume"]()
         await until(pilot, lambda: notices(app))
         assert "nothing to resume" in notices(app)[0]
+
+
+async def test_the_buttons_of_a_long_dialog_are_seen_in_the_smallest_terminal(
+    make_app: MakeApp, paths: Paths
+) -> None:
+    wrong = "".join(f"no_such_key_{number}: 1\n" for number in range(12))
+    (paths.recipes / "a.yaml").write_text(RECIPE + wrong, encoding="utf-8")
+    app = make_app()
+    async with app.run_test(size=(60, 15)) as pilot:
+        await listed(app, pilot)
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, ReviewDialog))
+        await until(pilot, lambda: "no_such_key_11" in text_of(app, "#problems"))
+        await pilot.press("tab", "shift+tab")
+        button = app.screen.query_one("#no")
+        await until(pilot, lambda: button.region.height and button.region.bottom < 14)

@@ -31,6 +31,7 @@ class Dialog(ModalScreen[Answer]):
         width: 68; max-width: 95%; height: auto; max-height: 95%;
         background: $panel; border: round $primary; border-title-color: $primary;
         border-title-style: bold; border-subtitle-color: $muted; padding: 1 2;
+        overflow-y: auto; scrollbar-size-vertical: 1;
     }
     Dialog .buttons { height: 1; margin-top: 1; align-horizontal: right; }
     Dialog .buttons > Button { margin-left: 2; min-width: 10; background: $boost; }
@@ -66,7 +67,7 @@ class Dialog(ModalScreen[Answer]):
 
     def action_scroll_text(self, by: int) -> None:
         """Move a text that is longer than its place; the focus stays on the buttons."""
-        for text in self.query(VerticalScroll):
+        for text in (*self.query(VerticalScroll), self.query_one("#frame")):
             text.scroll_relative(y=by, animate=False)
 
     def compose(self) -> ComposeResult:
