@@ -135,12 +135,16 @@ def test_a_run_from_another_starts_with_its_adapter(
     assert (record.parent, record.start_adapter) == (parent.id, str(parent.output("dpo")))
 
 
-def test_a_parent_without_an_adapter(make_run: MakeRun, worker: Worker, capsys: Capture) -> None:
-    parent = make_run("running")
+@pytest.mark.parametrize(
+    ("state", "step"),
+    [("running", "Wait for its first checkpoint."), ("failed", "Name another run.")],
+)
+def test_a_parent_without_an_adapter(
+    state: str, step: str, make_run: MakeRun, worker: Worker, capsys: Capture
+) -> None:
+    parent = make_run(state)
     assert main(["run", "short.yaml", "--from", "last"]) == 1
-    assert capsys.readouterr().err == (
-        f"run {parent.id} has no adapter yet. Wait for its first checkpoint.\n"
-    )
+    assert capsys.readouterr().err == (f"--from: run {parent.id} has no adapter. {step}\n")
     assert worker.launched == []
 
 

@@ -17,7 +17,7 @@ from workbench.recipe.checks import check, errors
 from workbench.recipe.recipe import Recipe
 from workbench.run.directory import RunDirectory, create_run, find_run
 from workbench.run.launch import launch, resume
-from workbench.run.record import read_record
+from workbench.run.record import is_active, read_record
 
 
 def run(arguments: argparse.Namespace, paths: Paths) -> int:
@@ -65,15 +65,14 @@ def newest_adapter(run: RunDirectory) -> Path:
     Raises:
         ProblemError: The run has trained no adapter yet.
     """
-    for stage in reversed(read_record(run).stages):
+    record = read_record(run)
+    for stage in reversed(record.stages):
         checkpoints = run.checkpoints(stage)
         adapter = run.adapter(stage) or (checkpoints[-1] if checkpoints else None)
         if adapter is not None and (adapter / "adapter_config.json").is_file():
             return adapter
-    problem = Problem(
-        f"run {run.id} has no adapter yet", next_step="Wait for its first checkpoint."
-    )
-    raise ProblemError(problem)
+    hint = "Wait for its first checkpoint." if is_active(record) else "Name another run."
+    raise ProblemError(Problem(f"run {run.id} has no adapter", "--from", hint))
 
 
 def resume_run(arguments: argparse.Namespace, paths: Paths) -> int:
