@@ -263,3 +263,18 @@ async def test_the_buttons_of_a_long_dialog_are_seen_in_the_smallest_terminal(
         await pilot.press("tab", "shift+tab")
         button = app.screen.query_one("#no")
         await until(pilot, lambda: button.region.height and button.region.bottom < 14)
+
+
+async def test_arrows_move_between_the_sampling_settings(make_app: MakeApp, paths: Paths) -> None:
+    make_run(paths, state="finished")
+    app = make_app(screen="compare")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: isinstance(app.focused, Input))
+        await pilot.press("f2")
+        await until(pilot, lambda: app.focused and app.focused.id == "temperature")
+        await pilot.press("up")
+        assert app.focused.id == "max_new_tokens"
+        await pilot.press("down", "down")
+        assert app.focused.id == "top_p"
+        await pilot.press("down", "ctrl+u", *"1.5", "enter")
+        await until(pilot, lambda: "whole number" in text_of(app, "#complaint"))

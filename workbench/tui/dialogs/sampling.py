@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Button, Input, Static
 
@@ -43,6 +44,11 @@ class SamplingDialog(Dialog["Sampling"]):
     SamplingDialog .row > .meaning { width: 1fr; padding: 0 0 0 2; color: $muted; }
     """
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "app.focus_previous", "Up", show=False, id="sampling.up"),
+        Binding("down", "app.focus_next", "Down", show=False, id="sampling.down"),
+    ]
+
     def __init__(self, sampling: Sampling) -> None:
         super().__init__("Sampling")
         self._sampling = sampling
@@ -64,7 +70,7 @@ class SamplingDialog(Dialog["Sampling"]):
     def on_mount(self) -> None:
         """Temperature is what most people change."""
         self.query_one("#temperature").focus()
-        self.query_one("#frame").border_subtitle = "tab moves, enter uses"
+        self.query_one("#frame").border_subtitle = "up and down move, enter uses"
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
