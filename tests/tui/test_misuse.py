@@ -278,3 +278,16 @@ async def test_arrows_move_between_the_sampling_settings(make_app: MakeApp, path
         assert app.focused.id == "top_p"
         await pilot.press("down", "ctrl+u", *"1.5", "enter")
         await until(pilot, lambda: "whole number" in text_of(app, "#complaint"))
+
+
+async def test_no_longer_answer_can_be_asked_for_than_the_process_gives(
+    make_app: MakeApp, paths: Paths
+) -> None:
+    make_run(paths, state="finished")
+    app = make_app(screen="compare")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: isinstance(app.focused, Input))
+        await pilot.press("f2")
+        await until(pilot, lambda: app.focused and app.focused.id == "temperature")
+        await pilot.press("up", "ctrl+u", *"4097", "enter")
+        await until(pilot, lambda: "1 to 4096" in text_of(app, "#complaint"))

@@ -23,7 +23,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "temperature": (0, 5, "0 = the likeliest word"),
     "top_p": (0.01, 1, "1 = off"),
     "top_k": (0, 1000, "0 = off"),
-    "max_new_tokens": (1, 8192, "longest answer"),
+    "max_new_tokens": (1, 4096, "longest answer"),
     "repetition_penalty": (0.5, 5, "1 = off"),
     "seed": (0, 2**31 - 1, "same seed, same answer"),
 }
