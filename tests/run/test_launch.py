@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ WORKER = """\
 import json, os, signal, sys
 from pathlib import Path
 run = Path(sys.argv[1])
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+assert signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, [])  # kept until it listens
 print("worker says hello", flush=True)
 (run / "seen.json").write_text(json.dumps({
     "sid": os.getsid(0), "pid": os.getpid(), "stdin": os.fstat(0).st_rdev,
@@ -67,6 +68,8 @@ def test_the_worker_is_detached_and_its_output_kept(run: RunDirectory) -> None:
     assert facts["stdin"] == Path(os.devnull).stat().st_rdev
     assert facts["threads"] == "3"
     assert "hello" in run.log.read_text()
+    assert run.log.stat().st_mode & 0o077 == 0
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
     record = read_record(run)
     assert (record.state, record.pid) == ("starting", pid)
     assert "Stopping" in launching.stop(run)

@@ -70,3 +70,18 @@ def test_foreign_lines_do_no_harm(tmp_path: Path) -> None:
     reader = MetricsReader(run)
     reader.poll()
     assert reader.rows == []
+
+
+def test_a_stage_that_begins_anew_supersedes_its_first_attempt(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    reader = MetricsReader(run)
+    for loss in (1.0, 2.0):
+        append_json(run.metrics, {"event": "stage", "stage": "dpo"})
+        log(run, "dpo", 1, loss=loss)
+        reader.poll()
+    assert reader.points("loss") == [(1, 2.0)]
+    append_json(run.metrics, {"event": "stage", "stage": "dpo"})
+    append_json(run.metrics, {"event": "resume", "stage": "dpo", "step": 1})
+    log(run, "dpo", 2, loss=3.0)
+    reader.poll()
+    assert reader.points("loss") == [(1, 2.0), (2, 3.0)]

@@ -101,12 +101,38 @@ def _check_file(found: Glance, stage: str, where: str) -> Iterator[Problem]:
     if lacking:
         what = f"{found.path.name} has no column {lacking}; it has {', '.join(found.columns)}"
         yield Problem(what, where, f"Rename the columns; {stage} reads {_wanted(stage)}.")
-    if stage == "dpo" and isinstance(found.first.get("prompt"), str):
-        for column in ("chosen", "rejected"):
-            if isinstance(found.first.get(column), list):
-                what = f"{found.path.name}: prompt is a text but {column} a list of messages"
-                yield Problem(what, where, "Make all three of one kind, or drop prompt.")
-                break
+        return
+    yield from _check_first_row(found, stage, where)
+
+
+def _check_first_row(found: Glance, stage: str, where: str) -> Iterator[Problem]:
+    """What TRL would trip over: answers that are neither texts nor lists of messages."""
+    if stage != "dpo" or not found.first:
+        return
+    kinds = {}
+    for column in ("prompt", "chosen", "rejected"):
+        value = found.first.get(column)
+        kinds[column] = "text" if isinstance(value, str) else "messages"
+        if column in found.first and not isinstance(value, str) and not _are_messages(value):
+            what = f"{found.path.name}: {column} is neither a text nor a list of messages"
+            hint = 'A message is {"role": "user", "content": "a text"}.'
+            yield Problem(what, where, hint)
+            return
+    if "prompt" in found.first and len(set(kinds.values())) > 1:
+        listed = ", ".join(f"{column} is {kind}" for column, kind in kinds.items())
+        what = f"{found.path.name}: the columns are of two kinds ({listed})"
+        yield Problem(what, where, "Make all three of one kind, or drop prompt.")
+
+
+def _are_messages(value: Any) -> bool:
+    """Whether a value is a list of messages; one that calls tools needs no content."""
+
+    def is_message(item: Any) -> bool:
+        if not isinstance(item, dict) or not isinstance(item.get("role"), str):
+            return False
+        return isinstance(item.get("content"), str) or bool(item.get("tool_calls"))
+
+    return isinstance(value, list) and bool(value) and all(is_message(item) for item in value)
 
 
 def _wanted(stage: str) -> str:

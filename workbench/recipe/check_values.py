@@ -115,6 +115,10 @@ def _check_range(name: str, value: Any, field: Field, where: str) -> Iterator[Pr
     if not math.isfinite(value):
         yield Problem(f"{name}: {value} is not a finite number", where, "Write a number.")
         return
+    if field.name == "max_steps" and value < 1 and value != -1:
+        hint = "Write the number of steps, or -1 to train num_train_epochs."
+        yield Problem(f"{name}: {value} is no number of steps", where, hint)
+        return
     low, low_allowed, high = RANGES.get(field.name, (None, True, None))
     example = f" Write a number{_example(field)}." if field.default else ""
     if low is not None and (value < low or (value == low and not low_allowed)):

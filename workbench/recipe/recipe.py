@@ -167,6 +167,9 @@ def apply_overrides(text: str, settings: Sequence[str]) -> str:
         if not equals or (stage and stage[0] not in STAGES):
             problem = Problem(f"cannot read `{setting}`", "--set", "Write --set dpo.beta=0.2.")
             raise ProblemError(problem, exit_code=2)
+        if not key:
+            problem = Problem(f"`{setting}` names no key", "--set", "Write --set dpo.beta=0.2.")
+            raise ProblemError(problem, exit_code=2)
         if schema.field(key, stage[0] if stage else None) is None and key not in OWN_KEYS:
             near = schema.nearest(key, stage[0] if stage else None)
             hint = f"Did you mean {near}?" if near else "See `dpo-workbench show RECIPE`."

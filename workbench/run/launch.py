@@ -37,8 +37,11 @@ def launch(run: RunDirectory) -> int:
         run, state="starting", error=None, exit_code=None, finished=0.0, pid=0, started=time.time()
     )
     command = [sys.executable, "-m", WORKER, str(run.path)]
+    # A stop that comes before the worker listens waits for it: the worker unblocks the signal.
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         with run.log.open("ab") as log:
+            run.log.chmod(0o600)
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -52,6 +55,8 @@ def launch(run: RunDirectory) -> int:
         what = f"cannot start the worker: {error.strerror}"
         update_record(run, state="failed", error={"what": what, "where": "", "next_step": ""})
         raise ProblemError(Problem(what, command[0], "Check the installation.")) from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     _identify(run, process.pid)
     return process.pid
 

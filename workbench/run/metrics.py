@@ -30,6 +30,7 @@ class MetricsReader:
         self.events: list[dict[str, Any]] = []
         self.latest: dict[str, float] = {}
         self.faults: list[tuple[str, int, str]] = []
+        self._begun = ""
 
     def poll(self) -> bool:
         """Read what is new; whether there was anything."""
@@ -55,16 +56,21 @@ class MetricsReader:
                 self._supersede(record)
             if record["event"] == "stage":
                 self.latest = {}
+                self._begun = str(record.get("stage"))
             return
         if not isinstance(record.get("step"), int) or not isinstance(record.get("stage"), str):
             return
-        self.rows.append(record)
         stage, step = record["stage"], record["step"]
+        if stage == self._begun:
+            # The stage has begun anew, without a checkpoint to go on from.
+            self._supersede({"stage": stage, "step": -1})
+        self.rows.append(record)
         self.faults += [(stage, step, str(name)) for name in record.get("non_finite", ())]
         self.latest.update((name, record[name]) for name in record if is_metric(name, record[name]))
 
     def _supersede(self, resume: dict[str, Any]) -> None:
         """Steps behind the checkpoint are trained again: forget their first attempt."""
+        self._begun = ""
 
         def stays(stage: Any, step: int) -> bool:
             return bool(stage != resume.get("stage") or step <= resume.get("step", 0))
