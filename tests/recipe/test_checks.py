@@ -148,6 +148,7 @@ CALL = [{"role": "assistant", "tool_calls": [{"name": "f"}]}]
         ({"prompt": "q", "chosen": ANSWER, "rejected": ANSWER}, "prompt is text, chosen is mess"),
         ({"chosen": {"from": "gpt", "value": "a"}, "rejected": "b"}, "chosen is neither a text"),
         ({"chosen": PARTS, "rejected": ANSWER}, "chosen is neither a text nor a list of messages"),
+        ({"question": "q", "chosen": "a", "rejected": "b"}, "question is ignored, the answers are"),
         ({"chosen": [], "rejected": ANSWER}, "chosen is neither a text"),
     ],
 )

@@ -14,6 +14,8 @@ from workbench.recipe.recipe import Recipe, find_file
 
 FILE_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow", ".gz", ".txt")
 BROKEN_LINES_SHOWN = 3
+PROMPT_LIKE = ("instruction", "question", "query", "input")
+"""Columns that people mean as the prompt, and TRL does not read."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,12 @@ def _check_first_row(found: Glance, stage: str, where: str) -> Iterator[Problem]
     """What TRL would trip over: answers that are neither texts nor lists of messages."""
     if stage != "dpo" or not found.first:
         return
+    if "prompt" not in found.first:
+        for name in PROMPT_LIKE:
+            if name in found.first:
+                what = f"{found.path.name}: {name} is ignored, the answers are trained without it"
+                hint = "Rename the column to prompt, unless chosen and rejected hold it already."
+                yield Problem(what, where, hint, "warning")
     kinds = {}
     for column in ("prompt", "chosen", "rejected"):
         value = found.first.get(column)
