@@ -66,10 +66,13 @@ def test_a_replaced_file_is_read_from_its_beginning(tmp_path: Path) -> None:
 def test_foreign_lines_do_no_harm(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     lines = '{"step": "x", "stage": "dpo"}\n{"loss": 1}\nnull\n{"stage": 1, "step": 1}\n'
+    lines += '{"stage": "dpo", "step": 1, "non_finite": null, "loss": 1' + "0" * 400 + "}\n"
     run.metrics.write_text(lines)
     reader = MetricsReader(run)
     reader.poll()
-    assert reader.rows == []
+    assert reader.points("loss") == []
+    assert reader.names() == []
+    assert reader.faults == []
 
 
 def test_a_stage_that_begins_anew_supersedes_its_first_attempt(tmp_path: Path) -> None:

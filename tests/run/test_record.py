@@ -63,7 +63,13 @@ def test_another_hosts_run_is_believed(run: RunDirectory) -> None:
     assert read_record(run).state == "running"
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"state": "odd"}', '{"state": ', "\x00"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[]", '{"state": "odd"}', '{"state": ', "\x00"),
+        *('{"created": "yesterday"}', '{"stages": "sft"}', '{"notes": null}', '{"error": "x"}'),
+    ],
+)
 def test_an_unreadable_record_is_lost_with_its_reason(run: RunDirectory, content: str) -> None:
     run.record.write_text(content)
     record = read_record(run)

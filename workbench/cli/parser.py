@@ -7,10 +7,10 @@ import math
 from typing import TypeAlias
 
 from workbench import __version__
+from workbench.judge.limits import MAX_NEW_TOKENS
 
 # Also `workbench.recipe.schema.STAGES`; that room reads YAML and the whole schema.
 STAGES = ("sft", "dpo")
-MAX_NEW_TOKENS = 4096
 MAX_SEED = 2**63
 RUN_HELP = "id, the start of one, a name, or 'last'"
 RECIPE_HELP = "name of a recipe (see 'recipes') or path of a YAML file"
@@ -128,7 +128,11 @@ def _add_models(commands: Commands) -> None:
         "--prompts", dest="prompts_file", metavar="FILE", help="a text file, one prompt a line"
     )
     compare.add_argument(
-        "--max-new-tokens", type=_tokens, default=160, metavar="N", help="1 to 4096 (default 160)"
+        "--max-new-tokens",
+        type=_tokens,
+        default=160,
+        metavar="N",
+        help=f"1 to {MAX_NEW_TOKENS} (default 160)",
     )
     compare.add_argument(
         "--temperature", type=_temperature, default=0.0, help="0 (default) is greedy"

@@ -124,7 +124,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        problem = Problem("there is no such recipe file", str(path), "See `dpo-workbench recipes`.")
+        problem = Problem(
+            "there is no such recipe file", str(path), "Choose one from the list of recipes."
+        )
         raise ProblemError(problem, exit_code=2) from None
     except OSError as error:
         problem = Problem(f"cannot read it: {error.strerror}", str(path), "Check its permissions.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from workbench.base.files import LineTail, parse_json_line
@@ -65,7 +66,9 @@ class MetricsReader:
             # The stage has begun anew, without a checkpoint to go on from.
             self._supersede({"stage": stage, "step": -1})
         self.rows.append(record)
-        self.faults += [(stage, step, str(name)) for name in record.get("non_finite", ())]
+        faults = record.get("non_finite")
+        if isinstance(faults, list):
+            self.faults += [(stage, step, str(name)) for name in faults]
         self.latest.update((name, record[name]) for name in record if is_metric(name, record[name]))
 
     def _supersede(self, resume: dict[str, Any]) -> None:
@@ -95,4 +98,7 @@ def is_metric(name: str, value: Any) -> bool:
     """Whether an entry of a log record is a metric with a finite value."""
     if name in NOT_METRICS or isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return value == value and abs(value) != float("inf")
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False

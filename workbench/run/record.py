@@ -112,9 +112,24 @@ def _parse(run: RunDirectory) -> RunRecord:
         raise ValueError("not a JSON object")
     names = {f.name for f in dataclasses.fields(RunRecord)}
     record = RunRecord(**{key: value for key, value in raw.items() if key in names})
+    for f in dataclasses.fields(RunRecord):
+        if not _fits(f.name, getattr(record, f.name), getattr(_EMPTY, f.name)):
+            raise ValueError(f"{f.name} is {getattr(record, f.name)!r}")
     if record.state not in STATES:
         raise ValueError(f"unknown state {record.state!r}")
     return record
+
+
+_EMPTY = RunRecord()
+
+
+def _fits(name: str, value: Any, empty: Any) -> bool:
+    """Whether a field's value is of the kind that its empty value shows."""
+    if name in ("exit_code", "error"):
+        return value is None or isinstance(value, int if name == "exit_code" else dict)
+    if isinstance(empty, int | float):
+        return isinstance(value, int | float)
+    return isinstance(value, type(empty))
 
 
 def _error(what: str, where: str, next_step: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ import torch
 
 from workbench.base.problems import Problem, ProblemError
 from workbench.judge.answers import Sampling
+from workbench.judge.limits import MAX_NEW_TOKENS
 from workbench.recipe.base_model import PYPI_PREFIX
 from workbench.run.directory import RunDirectory
 from workbench.run.record import read_record
@@ -28,7 +29,6 @@ from workbench.worker.probes import as_prompt, end_tokens
 BASE = "base"
 TUNED = "tuned"
 BASE_ADAPTER = "__base__"
-MAX_NEW_TOKENS = 4096
 
 
 def read_sampling(request: Mapping[str, Any]) -> Sampling:

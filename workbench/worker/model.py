@@ -27,9 +27,20 @@ def is_full_model(folder: Path) -> bool:
 
 
 def read_config(run: RunDirectory, stage: str) -> dict[str, Any]:
-    """A stage's flat TRL config as written in the run directory."""
-    config = yaml.safe_load(run.config(stage).read_text(encoding="utf-8"))
-    return config if isinstance(config, dict) else {}
+    """A stage's flat TRL config as written in the run directory.
+
+    Raises:
+        ProblemError: The file is gone or damaged.
+    """
+    path = run.config(stage)
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        config = None
+    if not isinstance(config, dict) or "model_name_or_path" not in config:
+        what = "the run's resolved config is gone or damaged"
+        raise ProblemError(Problem(what, str(path), "Launch the recipe anew, or use another run."))
+    return config
 
 
 def tuned_folders(run: RunDirectory, stages: list[str], finished: list[str]) -> dict[str, Path]:

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Button, Input, Static
 
+from workbench.judge.limits import MAX_NEW_TOKENS
 from workbench.tui.dialogs.base import Dialog
 from workbench.tui.render import join
 from workbench.tui.widgets.steady_input import SteadyInput
@@ -23,7 +24,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "temperature": (0, 5, "0 = the likeliest word"),
     "top_p": (0.01, 1, "1 = off"),
     "top_k": (0, 1000, "0 = off"),
-    "max_new_tokens": (1, 4096, "longest answer"),
+    "max_new_tokens": (1, MAX_NEW_TOKENS, "longest answer"),
     "repetition_penalty": (0.5, 5, "1 = off"),
     "seed": (0, 2**31 - 1, "same seed, same answer"),
 }

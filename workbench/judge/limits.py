@@ -1,0 +1,4 @@
+"""What may be asked of the models at most."""
+
+MAX_NEW_TOKENS = 4096
+"""Longest answer, in tokens; every front door and the generate process refuse more."""
