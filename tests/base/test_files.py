@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from workbench.base.files import (
     LineTail,
     append_json,
+    is_number,
     json_safe,
     make_private_dir,
     read_jsonl,
@@ -113,3 +114,10 @@ def test_tail_can_begin_near_the_end(tmp_path: Path) -> None:
     tail = LineTail(file)
     tail.skip_to_last(6)
     assert tail.read() == ["third"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 10**400, True, None, "1", [1]])
+def test_what_is_no_number(value: object) -> None:
+    assert not is_number(value)
+    assert is_number(0)
+    assert is_number(-1.5)

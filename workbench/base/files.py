@@ -55,6 +55,16 @@ def json_safe(value: Any) -> Any:
     return str(value)
 
 
+def is_number(value: object) -> bool:
+    """Whether a value read from JSON is a number that can be used: finite, and no truth value."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
+
+
 def append_json(path: Path, record: Mapping[str, Any]) -> None:
     """Append one JSON line in a single write, so that lines of two writers never mix."""
     line = json.dumps(json_safe(record), ensure_ascii=False, allow_nan=False) + "\n"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from workbench.base.files import LineTail, parse_json_line
+from workbench.base.files import LineTail, is_number, parse_json_line
 from workbench.run.directory import RunDirectory
 
 NOT_METRICS = ("time", "stage", "step", "event", "non_finite", "epoch")
@@ -96,9 +95,4 @@ class MetricsReader:
 
 def is_metric(name: str, value: Any) -> bool:
     """Whether an entry of a log record is a metric with a finite value."""
-    if name in NOT_METRICS or isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer beyond every float
-        return False
+    return name not in NOT_METRICS and is_number(value)

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from workbench.base.files import json_safe, write_atomic
+from workbench.base.files import is_number, json_safe, write_atomic
 from workbench.run.directory import RunDirectory
 
 STATES = ("queued", "starting", "running", "stopping", "finished", "stopped", "failed", "lost")
@@ -112,9 +112,9 @@ def _parse(run: RunDirectory) -> RunRecord:
         raise ValueError("not a JSON object")
     names = {f.name for f in dataclasses.fields(RunRecord)}
     record = RunRecord(**{key: value for key, value in raw.items() if key in names})
-    for f in dataclasses.fields(RunRecord):
-        if not _fits(f.name, getattr(record, f.name), getattr(_EMPTY, f.name)):
-            raise ValueError(f"{f.name} is {getattr(record, f.name)!r}")
+    wrong = [name for name in names if not _fits(name, getattr(record, name))]
+    if wrong:
+        raise ValueError(f"wrong kind of value: {', '.join(sorted(wrong))}")
     if record.state not in STATES:
         raise ValueError(f"unknown state {record.state!r}")
     return record
@@ -123,13 +123,12 @@ def _parse(run: RunDirectory) -> RunRecord:
 _EMPTY = RunRecord()
 
 
-def _fits(name: str, value: Any, empty: Any) -> bool:
+def _fits(name: str, value: Any) -> bool:
     """Whether a field's value is of the kind that its empty value shows."""
-    if name in ("exit_code", "error"):
+    empty = getattr(_EMPTY, name)
+    if empty is None:  # exit_code, error
         return value is None or isinstance(value, int if name == "exit_code" else dict)
-    if isinstance(empty, int | float):
-        return isinstance(value, int | float)
-    return isinstance(value, type(empty))
+    return is_number(value) if isinstance(empty, int | float) else isinstance(value, type(empty))
 
 
 def _error(what: str, where: str, next_step: str) -> dict[str, str]:

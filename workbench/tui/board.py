@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.base.files import parse_json_line
+from workbench.base.files import is_number, parse_json_line
 from workbench.base.paths import Paths
 from workbench.base.text import clean
 
 if TYPE_CHECKING:
     from workbench.run.directory import RunDirectory
-    from workbench.run.record import RunRecord
 
 TAIL_BYTES = 65_536
 ACTIVE = ("starting", "running", "stopping")
@@ -90,28 +88,11 @@ def _stamp(run: RunDirectory) -> tuple[int, int]:
     return stamps[0], stamps[1]
 
 
-def read_sound_record(run: RunDirectory) -> RunRecord:
-    """A run's record; one whose values are of the wrong kind reads as `lost`, with the reason."""
-    from workbench.run.record import RunRecord, read_record
-
-    record = read_record(run)
-    numbers = ("created", "started", "finished", "heartbeat", "step", "max_steps")
-    texts = ("name", "title", "stage", "model_source")
-    wrong = [name for name in numbers if not _is_number(getattr(record, name))]
-    wrong += [name for name in texts if not isinstance(getattr(record, name), str)]
-    wrong += [name for name in ("stages", "notes") if not isinstance(getattr(record, name), list)]
-    wrong += [] if isinstance(record.error, dict | None) else ["error"]
-    if not wrong:
-        return record
-    what = f"run.json holds values of the wrong kind ({', '.join(wrong)})"
-    hint = "The other files of the run are untouched; delete the run if it is of no use."
-    error = {"what": what, "where": str(run.record), "next_step": hint}
-    return RunRecord(id=run.id, state="lost", error=error)
-
-
 def read_row(run: RunDirectory) -> RunRow:
     """One run's row, with the newest loss and accuracy that its metrics hold."""
-    record = read_sound_record(run)
+    from workbench.run.record import read_record
+
+    record = read_record(run)
     last = last_values(run)
     accuracy = next((last[name] for name in LAST_VALUES[1:] if name in last), None)
     error = record.error or {}
@@ -142,14 +123,6 @@ def read_row(run: RunDirectory) -> RunRow:
     )
 
 
-def _is_number(value: object) -> bool:
-    """Whether it is a number that can be shown: neither infinite nor of four hundred digits."""
-    try:
-        return isinstance(value, int | float) and math.isfinite(value)
-    except OverflowError:
-        return False
-
-
 def last_values(run: RunDirectory) -> dict[str, float]:
     """The newest value of each metric in `LAST_VALUES`, from the file's last lines alone."""
     try:
@@ -170,7 +143,7 @@ def last_values(run: RunDirectory) -> dict[str, float]:
             break
         for name in LAST_VALUES:
             value = record.get(name)
-            if name not in found and value is not None and _is_number(value):
+            if name not in found and value is not None and is_number(value):
                 found[name] = float(value)
     return found
 

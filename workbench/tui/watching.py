@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from workbench.base.files import LineTail
 from workbench.base.text import clean
-from workbench.tui.board import RunRow, read_row, read_sound_record
+from workbench.tui.board import RunRow, read_row
 
 if TYPE_CHECKING:
     from workbench.run.directory import RunDirectory
@@ -64,7 +64,9 @@ class RunWatcher:
 
     def look(self) -> RunView:
         """Read what is new and say how the run stands. Call it from a thread."""
-        record = read_sound_record(self.run)
+        from workbench.run.record import read_record
+
+        record = read_record(self.run)
         if self._metrics.poll():
             self._points = self._curves()
         lines, restarted = self._log_lines()
