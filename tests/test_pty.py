@@ -34,7 +34,9 @@ STEP_SHOWN = r"step ([1-9]\d*)/1000000"
 ENTER, CONTROL_C = "\r", "\x03"
 # Makes the given terminal the controlling one, as a login does, so that its end hangs up.
 LOGIN = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    # A shell script's background jobs ignore SIGINT, and whoever they start does so too.
+    "signal.signal(signal.SIGINT, signal.SIG_DFL); "
     "os.execv(sys.executable, [sys.executable, '-m', 'workbench', *sys.argv[1:]])"
 )
 # Sequences with private markers (keyboard protocol, mode queries) that pyte takes for others.
