@@ -61,7 +61,8 @@ def test_a_home_that_cannot_be_written(make_recipe: Make, tmp_path: Path) -> Non
 def make_checkpoint(run: RunDirectory, step: int, stage: str = "dpo") -> Path:
     folder = run.output(stage) / f"checkpoint-{step}"
     folder.mkdir(parents=True)
-    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "adapter_model.safetensors"):
+    weights = ("adapter_config.json", "adapter_model.safetensors")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", *weights):
         (folder / name).write_bytes(b"x")
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
     return folder
