@@ -13,10 +13,9 @@ import filelock
 from workbench.base.files import read_jsonl
 from workbench.run.directory import RunDirectory
 from workbench.run.launch import launch
-from workbench.run.record import RunRecord, read_record
+from workbench.run.record import RunRecord, has_ended, read_record
 
 WAIT_SECONDS = 120.0
-END_STATES = ("finished", "stopped", "failed", "lost")
 
 MakeRun = Callable[..., RunDirectory]
 
@@ -36,12 +35,13 @@ def wait_for_end(run: RunDirectory) -> RunRecord:
 
     def ended() -> RunRecord | None:
         record = read_record(run)
-        return record if record.state in END_STATES else None
+        return record if has_ended(record) else None
 
-    record: RunRecord = wait_until(ended, f"the end of {run.id}")
-    # The worker lets go of its lock a moment after its end record.
-    filelock.FileLock(run.lock).acquire(timeout=WAIT_SECONDS).lock.release()
-    return record
+    wait_until(ended, f"the end of {run.id}")
+    # The supervisor completes the record a moment after the worker has written it.
+    for lock in (run.lock, run.supervisor_lock):
+        filelock.FileLock(lock).acquire(timeout=WAIT_SECONDS).lock.release()
+    return read_record(run)
 
 
 def train(run: RunDirectory) -> RunRecord:

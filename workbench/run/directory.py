@@ -17,6 +17,7 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.recipe import Recipe, resolve
 
 CHECKPOINT_FILES = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state.pth")
+RESERVE_BYTES = 64 * 1024
 INCOMPLETE_MARK = "checkpoint-is-incomplete.txt"
 
 
@@ -76,8 +77,23 @@ class RunDirectory:
         return self.path / "scores.json"
 
     @property
+    def stacks(self) -> Path:
+        return self.path / "stacks.log"
+
+    @property
     def lock(self) -> Path:
+        """Held by the worker while it lives."""
         return self.path / "run.lock"
+
+    @property
+    def supervisor_lock(self) -> Path:
+        """Held by the launcher and then by the supervisor, until the end record is written."""
+        return self.path / "supervisor.lock"
+
+    @property
+    def reserve(self) -> Path:
+        """A few blocks of the disk that the end record may have when it is full."""
+        return self.path / ".reserve"
 
     def config(self, stage: str) -> Path:
         """The stage's resolved TRL config."""
@@ -148,6 +164,7 @@ def create_run(
     try:
         run = _new_directory(paths, name)
         write_atomic(run.recipe, recipe.text)
+        write_atomic(run.reserve, secrets.token_bytes(RESERVE_BYTES))
         for stage in recipe.stages:
             config = resolve(recipe, stage, output_dir=run.output(stage), models=paths.models)
             head = f"# trl {stage} --config {run.config(stage).name}\n"

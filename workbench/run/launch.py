@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -10,55 +11,97 @@ import sys
 import time
 from collections.abc import Mapping
 
-import filelock
 import psutil
 
+from workbench.base.locks import is_locked, take_lock
 from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.recipe import load_recipe
 from workbench.run.directory import RunDirectory
-from workbench.run.record import RunRecord, is_active, is_alive, read_record, update_record
+from workbench.run.processes import end_processes, find_process
+from workbench.run.record import (
+    RunRecord,
+    as_error,
+    is_active,
+    is_here,
+    read_record,
+    update_record,
+)
+from workbench.run.states import label
 
-WORKER = "workbench.worker.train"
-LOCK_SECONDS = 1.0
-"""A worker that has just written its end record holds its lock for a moment longer."""
+SUPERVISOR = "workbench.run.supervisor"
+LOCK_SECONDS = 10.0
+"""A worker that has just written its end record needs a while to let go of everything."""
+SAVE_SECONDS = 30.0
+START_SECONDS = 10.0
+POLL_SECONDS = 0.1
+FRESH = {
+    "state": "starting",
+    "finished": 0.0,
+    "error": None,
+    "exit_code": None,
+    "signal": 0,
+    "evidence": [],
+    "pid": 0,
+    "supervisor_pid": 0,
+    "saving": "",
+}
+"""What run.json forgets of an earlier attempt."""
 
 
 def launch(run: RunDirectory) -> int:
-    """Start the worker of a run in a session of its own and return its pid.
+    """Start the supervisor of a run in a session of its own and return its pid.
 
     Its input is empty and its output goes to train.log, so neither a closed terminal nor the
     end of this process reaches it.
 
     Raises:
-        ProblemError: Another worker holds the run, or the process cannot be started.
+        ProblemError: Another process is at work on the run, or none can be started.
     """
-    _refuse_if_held(run)
-    update_record(
-        run, state="starting", error=None, exit_code=None, finished=0.0, pid=0, started=time.time()
-    )
-    command = [sys.executable, "-m", WORKER, str(run.path)]
-    # A stop that comes before the worker listens waits for it: the worker unblocks the signal.
+    lock = _take(run)
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
-        with run.log.open("ab") as log:
-            run.log.chmod(0o600)
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd=run.path,
-                env=_environment(run),
-            )
-    except OSError as error:
-        what = f"cannot start the worker: {error.strerror}"
-        update_record(run, state="failed", error={"what": what, "where": "", "next_step": ""})
-        raise ProblemError(Problem(what, command[0], "Check the installation.")) from error
+        update_record(run, started=time.time(), **FRESH)
+        return _spawn(run, lock)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        what = f"cannot start the run: {reason}"
+        hint = "Check the disk, the permissions of the run directory and the installation."
+        with contextlib.suppress(OSError, ValueError):
+            update_record(run, state="failed", error=as_error(what, str(run.path), hint))
+        raise ProblemError(Problem(what, str(run.path), hint)) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
-    _identify(run, process.pid)
+        os.close(lock)
+
+
+def _spawn(run: RunDirectory, lock: int) -> int:
+    # A stop that comes before the supervisor listens waits for it: it unblocks the signal.
+    command = [sys.executable, "-m", SUPERVISOR, str(run.path), str(lock)]
+    with run.log.open("ab") as log:
+        run.log.chmod(0o600)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=run.path,
+            env=_environment(run),
+            pass_fds=[lock],
+        )
+    _await_supervisor(run, process)
     return process.pid
+
+
+def _await_supervisor(run: RunDirectory, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the supervisor has entered itself into run.json, so that a stop can reach it."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if read_record(run).supervisor_pid == process.pid:
+            return
+        time.sleep(POLL_SECONDS / 5)
+    if process.poll() not in (None, 0):
+        raise OSError(f"its supervisor ended with exit code {process.returncode}, see {run.log}")
 
 
 def _environment(run: RunDirectory) -> Mapping[str, str]:
@@ -71,49 +114,86 @@ def _environment(run: RunDirectory) -> Mapping[str, str]:
     return environment
 
 
-def _identify(run: RunDirectory, pid: int) -> None:
-    """Record the worker's pid, unless the worker was quicker and wrote its own record."""
-    try:
-        created = psutil.Process(pid).create_time()
-    except psutil.Error:
-        return
+def _take(run: RunDirectory) -> int:
+    """The run's supervisor lock; ProblemError where another process is at work on the run."""
     record = read_record(run)
-    if record.pid != pid and record.state in ("starting", "lost"):
-        update_record(run, pid=pid, create_time=created)
-
-
-def _refuse_if_held(run: RunDirectory) -> None:
-    lock = filelock.FileLock(run.lock, mode=0o600)
+    patience = 0.0 if is_active(record) else LOCK_SECONDS
     try:
-        lock.acquire(timeout=LOCK_SECONDS)
-    except filelock.Timeout:
-        what = "another worker is at work on this run"
-        raise ProblemError(Problem(what, run.id, "Watch it, or stop it first.")) from None
-    lock.release()
+        lock = take_lock(run.supervisor_lock, wait_seconds=patience)
+    except OSError as error:
+        what = f"cannot lock the run: {error.strerror}"
+        raise ProblemError(Problem(what, str(run.path), "Check its permissions.")) from error
+    deadline = time.monotonic() + patience
+    # The worker of a supervisor that was killed goes on alone and holds its own lock.
+    while lock is not None and is_locked(run.lock):
+        if time.monotonic() >= deadline:
+            os.close(lock)
+            lock = None
+        else:
+            time.sleep(POLL_SECONDS)
+    if lock is None:
+        pid = record.pid or record.supervisor_pid
+        who = f"another process (pid {pid})" if pid else "another process"
+        raise ProblemError(
+            Problem(f"{who} is at work on this run", run.id, "Watch it, or stop it first.")
+        )
+    return lock
 
 
 def stop(run: RunDirectory, *, kill: bool = False) -> str:
     """Ask the worker to finish its step, save a checkpoint and end; with `kill`, end it at once.
 
+    A kill waits for a checkpoint that is being written, for half a minute at most.
+
     Returns:
         One sentence for the person who asked.
 
     Raises:
-        ProblemError: No worker is at work, or it belongs to someone else.
+        ProblemError: The run's processes are out of reach.
     """
     record = read_record(run)
-    if not is_active(record) or not is_alive(record):
-        raise ProblemError(
-            Problem(f"the run is {record.state}, not running", run.id, "Nothing to stop.")
-        )
+    if not is_active(record):
+        return f"The run is {label(record.state)}; there is nothing to stop."
+    if not is_here(record):
+        hint = f"Stop it there: dpo-workbench stop {run.id}."
+        raise ProblemError(Problem(f"it runs on another machine, {record.host}", run.id, hint))
+    if kill:
+        _wait_for_save(run)
     try:
-        os.kill(record.pid, signal.SIGKILL if kill else signal.SIGTERM)
-    except PermissionError:
-        what = f"process {record.pid} belongs to another user"
+        told = _signal(run, record, kill=kill)
+    except psutil.AccessDenied:
+        what = f"process {record.pid or record.supervisor_pid} belongs to another user"
         raise ProblemError(Problem(what, run.id, "Ask its owner to stop it.")) from None
+    if not told:
+        return "The run is just starting or ending; look again in a moment."
     if kill:
         return "Killed. What was trained since the last checkpoint is lost."
     return "Stopping: the worker finishes its step and saves a checkpoint."
+
+
+def _wait_for_save(run: RunDirectory) -> None:
+    deadline = time.monotonic() + SAVE_SECONDS
+    while time.monotonic() < deadline:
+        record = read_record(run)
+        if not record.saving or record.state == "stalled" or not is_active(record):
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _signal(run: RunDirectory, record: RunRecord, *, kill: bool) -> bool:
+    """Reach the supervisor, or the worker where that is gone; whether somebody was there."""
+    supervisor = find_process(record.supervisor_pid, record.supervisor_create_time)
+    worker = find_process(record.pid, record.create_time)
+    try:
+        if supervisor is not None:
+            supervisor.send_signal(signal.SIGUSR2 if kill else signal.SIGTERM)
+        elif worker is not None:
+            worker.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+            if kill:
+                end_processes(run)
+        return supervisor is not None or worker is not None
+    except psutil.NoSuchProcess:
+        return False
 
 
 def resume(run: RunDirectory) -> int:

@@ -1,8 +1,10 @@
-"""run.json: what state a run is in, and whether its process is really there."""
+"""run.json: what state a run is in, and whether its processes are really there."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
 import socket
 import time
@@ -13,11 +15,16 @@ import psutil
 
 from workbench.base.files import is_number, json_safe, write_atomic
 from workbench.run.directory import RunDirectory
+from workbench.run.evidence import boot_id
+from workbench.run.processes import find_process
+from workbench.run.states import ACTIVE_STATES, END_STATES, STATES
 
-STATES = ("queued", "starting", "running", "stopping", "finished", "stopped", "failed", "lost")
-ACTIVE_STATES = ("starting", "running", "stopping")
-CREATE_TIME_TOLERANCE_SECONDS = 1.0
+VERSION = 1
 START_GRACE_SECONDS = 10.0
+SILENCE_STEPS = 10
+SILENCE_SECONDS = 120.0
+UNPACED_SILENCE_SECONDS = 1800.0
+"""Before the first steps nobody knows the pace: a base model may be on its way from a hub."""
 
 
 @dataclass
@@ -25,21 +32,30 @@ class RunRecord:
     """The content of run.json.
 
     Attributes:
-        state: One of `STATES`. `lost` is never written: readers conclude it.
+        state: One of `STATES`. `stalled` and `lost` are never written: readers conclude them.
         stages, stage: All stages of the run, and the current or last one.
         step, max_steps: Optimizer steps done and planned in the current stage.
         heartbeat: Last sign of life of the worker, Unix seconds.
+        step_seconds: Median time of the last steps, 0 while unknown.
+        saving: Name of the checkpoint that is being written, empty when none is.
         model_source, model_path: The base model as typed, and as TRL gets it.
         pid, create_time: The worker's identity; a pid counts only with its create time.
+        supervisor_pid, supervisor_create_time: The same of the process that waits for it.
+        boot_id: Which start of the machine they belong to.
         created, started, finished: Unix seconds, 0 while it has not happened.
-        exit_code: Of the worker, None while unknown.
-        error: `what`, `where` and `next_step` of a failed run.
+        exit_code: Of the worker, None while unknown; negative where a signal ended it.
+        signal: The signal that ended the worker, 0 for none.
+        error: `what`, `where` and `next_step` of a run that ended badly.
+        evidence: What the end state was concluded from, one sentence each.
         stopped_at: The checkpoint that a stopped run resumes from.
+        parent, parent_step: The run that this one goes on from, and at which checkpoint's step
+            (0: its final adapter).
+        device: The queue's name of the device that the run has, empty for any.
         results: Per stage: seconds, steps, peak_rss_bytes, peak_gpu_bytes, train_loss, eval.
         notes: What the worker decided on its own, one sentence each.
     """
 
-    version: int = 1
+    version: int = VERSION
     id: str = ""
     name: str = ""
     title: str = ""
@@ -50,60 +66,124 @@ class RunRecord:
     step: int = 0
     max_steps: int = 0
     heartbeat: float = 0.0
+    step_seconds: float = 0.0
+    saving: str = ""
     model_source: str = ""
     model_path: str = ""
     models_folder: str = ""
     parent: str = ""
+    parent_step: int = 0
+    device: str = ""
     start_adapter: str = ""
     pid: int = 0
     create_time: float = 0.0
+    supervisor_pid: int = 0
+    supervisor_create_time: float = 0.0
+    boot_id: str = ""
     host: str = ""
     created: float = 0.0
     started: float = 0.0
     finished: float = 0.0
     exit_code: int | None = None
+    signal: int = 0
     error: dict[str, str] | None = None
+    evidence: list[str] = field(default_factory=list)
     stopped_at: str = ""
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
 def read_record(run: RunDirectory) -> RunRecord:
-    """The record as seen from here: a live state without its process reads as `lost`.
+    """The record as seen from here, with what only a reader can know.
 
-    A record that cannot be read gives a `lost` one whose error says so.
+    A live state without its processes reads as `lost`, one without a sign of life for too long
+    as `stalled`. A record that cannot be read gives a `lost` one whose error says so.
     """
     try:
         record = _parse(run)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         what = f"run.json cannot be read ({error})"
         hint = (
             "The other files of the run directory are untouched; delete the run if it is of no use."
         )
-        return RunRecord(id=run.id, state="lost", error=_error(what, str(run.record), hint))
-    if (
-        record.state in ACTIVE_STATES
-        and record.host == socket.gethostname()
-        and not is_alive(record)
-    ):
-        record.state = "lost"
-        what = "the worker is gone and left no end record (it was killed, or the machine restarted)"
-        has_checkpoint = record.stage in record.stages and run.checkpoints(record.stage)
-        hint = (
-            "Resume it from its last checkpoint."
-            if has_checkpoint
-            else "Resume it: it starts anew."
-        )
-        record.error = _error(what, str(run.log), hint)
+        return RunRecord(id=run.id, state="lost", error=as_error(what, str(run.record), hint))
+    if record.state in ACTIVE_STATES and is_here(record):
+        if not is_alive(record):
+            _conclude_lost(run, record)
+        elif silent_seconds(record, time.time()) > silence_limit(record):
+            _conclude_stalled(run, record)
     return record
+
+
+def _conclude_lost(run: RunDirectory, record: RunRecord) -> None:
+    record.state = "lost"
+    if record.boot_id and record.boot_id != boot_id():
+        what = "the machine was restarted while the run was at work"
+    else:
+        what = (
+            "the trainer and its supervisor are gone and left no end record (both were killed, "
+            "or their container ended)"
+        )
+    has_checkpoint = record.stage in record.stages and run.checkpoints(record.stage)
+    hint = "Resume it from its last checkpoint." if has_checkpoint else "Resume it: it starts anew."
+    record.error = as_error(what, str(run.log), hint)
+
+
+def _conclude_stalled(run: RunDirectory, record: RunRecord) -> None:
+    record.state = "stalled"
+    silent = silent_seconds(record, time.time())
+    what = f"no sign of life for {silent / 60:.0f} minutes, at step {record.step}"
+    hint = "Look at the stacks in stacks.log; kill the run and resume it if it does not recover."
+    worker = find_process(record.pid, record.create_time)
+    with contextlib.suppress(psutil.Error):
+        if worker is not None and worker.status() == psutil.STATUS_STOPPED:
+            what += ": the trainer is suspended (SIGSTOP)"
+            hint = f"Let it go on: kill -CONT {record.pid}."
+    record.error = as_error(what, str(run.path / "stacks.log"), hint)
+
+
+def silent_seconds(record: RunRecord, now: float) -> float:
+    """Time since the last sign of life; 0 before there was one."""
+    began = max(record.heartbeat, record.started)
+    return now - began if began else 0.0
+
+
+def silence_limit(record: RunRecord) -> float:
+    """Seconds without a sign of life after which a live run counts as stalled."""
+    if not record.step_seconds or not record.max_steps:
+        return UNPACED_SILENCE_SECONDS
+    return max(SILENCE_STEPS * record.step_seconds, SILENCE_SECONDS)
 
 
 def update_record(run: RunDirectory, **changes: Any) -> RunRecord:
-    """Change fields of run.json in one atomic replacement; the worker's right while it lives."""
-    record = dataclasses.replace(_parse(run), **changes)
+    """Change fields of run.json in one atomic replacement; only who holds the run's lock may.
+
+    Raises:
+        OSError: It cannot be written; the old one is untouched then.
+        ValueError: It is damaged, or a newer version wrote it.
+    """
+    old = _parse(run)
+    if old.version > VERSION:
+        raise ValueError("run.json was written by a newer version of dpo-workbench")
+    record = dataclasses.replace(old, **changes)
     content = json.dumps(json_safe(dataclasses.asdict(record)), indent=1, ensure_ascii=False)
     write_atomic(run.record, content)
     return record
+
+
+def write_end(run: RunDirectory, **changes: Any) -> RunRecord:
+    """Change run.json when it is the last word: a full disk then costs the run's reserve.
+
+    Raises:
+        OSError, ValueError: As `update_record`.
+    """
+    try:
+        return update_record(run, **changes)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        run.reserve.unlink(missing_ok=True)
+        return update_record(run, **changes)
 
 
 def _parse(run: RunDirectory) -> RunRecord:
@@ -131,7 +211,8 @@ def _fits(name: str, value: Any) -> bool:
     return is_number(value) if isinstance(empty, int | float) else isinstance(value, type(empty))
 
 
-def _error(what: str, where: str, next_step: str) -> dict[str, str]:
+def as_error(what: str, where: str, next_step: str) -> dict[str, str]:
+    """A problem as run.json keeps it."""
     return {"what": what, "where": where, "next_step": next_step}
 
 
@@ -140,14 +221,25 @@ def is_active(record: RunRecord) -> bool:
     return record.state in ACTIVE_STATES
 
 
+def has_ended(record: RunRecord) -> bool:
+    """Whether the run has come to an end, good or bad."""
+    return record.state in END_STATES
+
+
+def is_here(record: RunRecord) -> bool:
+    """Whether the run's processes are of this machine."""
+    return record.host == socket.gethostname()
+
+
 def is_alive(record: RunRecord) -> bool:
-    """Whether the recorded worker runs on this host; a zombie or a recycled pid does not count."""
-    if record.pid <= 0:
-        # Between the launch and the note of its pid a worker is given the benefit of the doubt.
+    """Whether the recorded worker or its supervisor runs on this host.
+
+    A zombie or a recycled pid does not count.
+    """
+    if record.pid <= 0 and record.supervisor_pid <= 0:
+        # Between the launch and the note of the pids a run is given the benefit of the doubt.
         return time.time() - record.started < START_GRACE_SECONDS
-    try:
-        process = psutil.Process(record.pid)
-        same = abs(process.create_time() - record.create_time) < CREATE_TIME_TOLERANCE_SECONDS
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+    return (
+        find_process(record.supervisor_pid, record.supervisor_create_time) is not None
+        or find_process(record.pid, record.create_time) is not None
+    )

@@ -115,6 +115,13 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a lack of GPU or main memory is at the root of an error."""
+    chain = list(causes(error))
+    text = "\n".join(str(cause) for cause in chain)
+    return memory_problem({type(cause).__name__ for cause in chain}, text) is not None
+
+
 def memory_problem(names: set[str], text: str) -> Problem | None:
     """Out of GPU memory or of main memory."""
     if "OutOfMemoryError" in names or "CUDA out of memory" in text:

@@ -16,9 +16,9 @@ from typing import Any
 import psutil
 
 from workbench.base.files import append_json
-from workbench.base.problems import Problem
+from workbench.base.problems import Problem, ProblemError
 from workbench.run.directory import RunDirectory
-from workbench.run.record import RunRecord, read_record, update_record
+from workbench.run.record import RunRecord, as_error, read_record, update_record, write_end
 
 MIN_INTERVAL_SECONDS = 1.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -29,6 +29,10 @@ class StopRequested(BaseException):
 
     Not an `Exception`, so that no library's error handling swallows it.
     """
+
+
+class DivergedError(ProblemError):
+    """The loss or the gradient norm is no number any more."""
 
 
 class RunWriter:
@@ -110,7 +114,7 @@ class RunWriter:
             changes["state"] = "stopping"
         try:
             update_record(self.run, **changes)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.complain(self.run.record, error)
         finally:
             self._writing = False
@@ -162,11 +166,16 @@ class RunWriter:
         """Write the end record."""
         error = None
         if problem is not None:
-            error = {"what": problem.what, "where": problem.where, "next_step": problem.next_step}
+            error = as_error(problem.what, problem.where, problem.next_step)
         now = time.time()
-        code = 1 if state == "failed" else 0
         self.close_ears()
-        self.update(state=state, finished=now, heartbeat=now, exit_code=code, error=error)
+        try:
+            write_end(
+                self.run, state=state, finished=now, heartbeat=now, error=error, saving="",
+                exit_code=0 if problem is None else 1,
+            )  # fmt: skip
+        except (OSError, ValueError) as fault:
+            self.complain(self.run.record, fault)
         self.event("end", state=state)
 
     def _append(self, row: Mapping[str, Any]) -> None:
@@ -175,10 +184,11 @@ class RunWriter:
         except OSError as error:
             self.complain(self.run.metrics, error)
 
-    def complain(self, path: object, error: OSError) -> None:
+    def complain(self, path: object, error: OSError | ValueError) -> None:
         """A line in train.log about a file that could not be written."""
+        reason = getattr(error, "strerror", None) or error
         with contextlib.suppress(OSError):
-            print(f"warning: cannot write {path}: {error.strerror}", file=sys.stderr, flush=True)
+            print(f"warning: cannot write {path}: {reason}", file=sys.stderr, flush=True)
 
 
 def number(value: Any) -> float | int | None:

@@ -19,7 +19,7 @@ from workbench.worker import checkpoints, dataset, machine, probes
 from workbench.worker.callbacks import EvaluationStoppedError, RunCallback, mean_loss
 from workbench.worker.explain import explain_data
 from workbench.worker.model import is_adapter, load_start, load_tokenizer
-from workbench.worker.run_writer import RunWriter, StopRequested
+from workbench.worker.run_writer import DivergedError, RunWriter, StopRequested
 from workbench.worker.scoring import score_labelled_positions_only
 
 REFERENCE_ADAPTER = "ref"
@@ -284,7 +284,7 @@ class StageRun:
         left = checkpoints.newest_usable(self.run, self.stage)
         kept = f" The last checkpoint before it is kept: {left.name}." if left else ""
         rate = self.config.training.learning_rate
-        raise ProblemError(
+        raise DivergedError(
             Problem(
                 f"diverged at step {step}: {metric} is {value}",
                 f"{self.stage}.learning_rate",

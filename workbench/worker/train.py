@@ -25,8 +25,8 @@ from workbench.recipe.base_model import PYPI_PREFIX
 from workbench.run.directory import RunDirectory
 from workbench.run.record import RunRecord
 from workbench.worker import machine
-from workbench.worker.explain import explain
-from workbench.worker.run_writer import RunWriter, StopRequested
+from workbench.worker.explain import explain, is_out_of_memory
+from workbench.worker.run_writer import DivergedError, RunWriter, StopRequested
 
 LOCK_SECONDS = 2.0
 
@@ -39,9 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     os.umask(0o077)
     faulthandler.enable()
-    faulthandler.register(signal.SIGUSR1)
-    note = machine.prepare_environment(os.environ)
     run = RunDirectory(Path(arguments[0]))
+    with contextlib.suppress(OSError):
+        # The supervisor asks for it when there is no sign of life.
+        faulthandler.register(signal.SIGUSR1, run.stacks.open("a", encoding="utf-8"))
+    note = machine.prepare_environment(os.environ)
     lock = filelock.FileLock(run.lock, mode=0o600, fallback_to_soft=False)
     try:
         lock.acquire(timeout=LOCK_SECONDS)
@@ -84,8 +86,15 @@ def fail(run: RunDirectory, writer: RunWriter, error: BaseException) -> int:
         problem = Problem(f"{type(error).__name__}: {error} (and {type(second).__name__})")
     with contextlib.suppress(OSError):
         print(f"failed: {problem}", flush=True)
-    writer.end("failed", problem)
+    writer.end(end_state(error), problem)
     return 1
+
+
+def end_state(error: BaseException) -> str:
+    """The state in which a run ends that an error has ended."""
+    if isinstance(error, DivergedError):
+        return "diverged"
+    return "out_of_memory" if is_out_of_memory(error) else "failed"
 
 
 def train(run: RunDirectory, writer: RunWriter, record: RunRecord) -> None:

@@ -1,0 +1,239 @@
+"""The process that owns a run's worker: ``python -m workbench.run.supervisor RUN LOCK``.
+
+It has no torch, starts the worker, passes signals on, and survives what the worker does not. Once
+the worker has ended it completes run.json (how it ended, and how that is known), ends every process
+that is left, and runs the user's end command.
+
+SIGTERM and SIGINT stop the run with a checkpoint, SIGUSR2 kills it, SIGHUP is ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from workbench.base.files import LineTail, append_json
+from workbench.base.locks import lock_again
+from workbench.base.problems import Problem
+from workbench.base.text import clean
+from workbench.run.directory import RunDirectory
+from workbench.run.ending import Ending, conclude, signal_name
+from workbench.run.evidence import MemoryKills, boot_id, memory_kills
+from workbench.run.processes import RUN_VARIABLE, end_processes
+from workbench.run.record import (
+    RunRecord,
+    as_error,
+    has_ended,
+    read_record,
+    update_record,
+    write_end,
+)
+
+WORKER = "workbench.worker.train"
+TICK_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+MEMORY_SAMPLES = 5
+LAST_WORDS_BYTES = 32 * 1024
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+KILL_SIGNAL = signal.SIGUSR2
+
+
+class Supervisor:
+    """Waits for one worker.
+
+    Args:
+        run: The run; this process holds its supervisor lock.
+        command: The worker.
+    """
+
+    def __init__(self, run: RunDirectory, command: list[str]) -> None:
+        self.run = run
+        self.command = command
+        self.kill_requested = False
+        self._stop_requested = False
+        self._worker: subprocess.Popen[bytes] | None = None
+        self._told_stall = 0.0
+        # Only a kill within the last samples can have been the worker's.
+        self._kills: deque[MemoryKills] = deque([memory_kills()], maxlen=MEMORY_SAMPLES)
+
+    def listen(self) -> int:
+        """Take over the signals; returns the descriptor on which they wake a `select`."""
+        awake, wake = socket.socketpair()
+        for end in (awake, wake):
+            end.setblocking(False)
+        signal.set_wakeup_fd(wake.detach(), warn_on_full_buffer=False)
+        for number in (*STOP_SIGNALS, KILL_SIGNAL, signal.SIGCHLD):
+            signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOP_SIGNALS, KILL_SIGNAL))
+        return awake.detach()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number in STOP_SIGNALS:
+            self._stop_requested = True
+            self._send(signal.SIGTERM)
+        elif number == KILL_SIGNAL:
+            self.kill_requested = True
+            self._send(signal.SIGKILL)
+
+    def _send(self, number: int) -> None:
+        # Popen does not signal a child that it has waited for, so no stranger is hit.
+        if self._worker is not None:
+            self._worker.send_signal(number)
+
+    def supervise(self) -> int | None:
+        """Run the worker to its end; returns its exit code, None where it never started."""
+        awake = self.listen()
+        if self._stop_requested or self.kill_requested:
+            return None
+        self._worker = self._start()
+        if self.kill_requested:
+            self._send(signal.SIGKILL)
+        elif self._stop_requested:
+            self._send(signal.SIGTERM)
+        next_look = 0.0
+        while (code := self._worker.poll()) is None:
+            self._kills.append(memory_kills())
+            if time.monotonic() >= next_look:
+                self._look_for_stall()
+                next_look = time.monotonic() + LOOK_SECONDS
+            if select.select([awake], [], [], TICK_SECONDS)[0]:
+                os.read(awake, 64)
+        return code
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # A stop that comes before the worker listens waits for it: the worker unblocks the signal.
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            return subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd=self.run.path,
+                env={**os.environ, RUN_VARIABLE: str(self.run.path)},
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+
+    def _look_for_stall(self) -> None:
+        """Have a silent worker write where each of its threads stands, once for each silence."""
+        record = read_record(self.run)
+        if record.state != "stalled" or record.heartbeat == self._told_stall:
+            return
+        self._told_stall = record.heartbeat
+        say(f"stalled: no sign of life since step {record.step}; its stacks are in stacks.log")
+        # A worker that is still starting has no handler yet, and would die of the signal.
+        if self._worker is not None and record.pid == self._worker.pid:
+            self._send(signal.SIGUSR1)
+        event = {"event": "stalled", "stage": record.stage, "step": record.step}
+        with contextlib.suppress(OSError):
+            append_json(self.run.metrics, {"time": time.time(), **event})
+
+    def complete(self, code: int | None) -> RunRecord:
+        """Write how the run ended, unless the worker has; returns the last record."""
+        record = read_record(self.run)
+        changes: dict[str, object] = {"saving": ""}
+        if code is None:
+            changes |= {"state": "stopped", "exit_code": 0, "finished": time.time()}
+        elif has_ended(record) and record.state != "lost":
+            changes |= {"exit_code": code, "signal": max(0, -code)}
+            if code < 0:
+                fact = f"the trainer ended by {signal_name(code)} after its end record"
+                changes["evidence"] = [*record.evidence, fact]
+        else:
+            ending = self._conclude(code)
+            say(f"{ending.state}: {ending.problem}")
+            problem = ending.problem
+            changes |= {
+                "state": ending.state,
+                "exit_code": code,
+                "signal": max(0, -code),
+                "finished": time.time(),
+                "error": as_error(problem.what, problem.where, problem.next_step),
+                "evidence": [*record.evidence, *ending.evidence],
+            }
+        with contextlib.suppress(OSError, ValueError):
+            record = write_end(self.run, **changes)
+        if code is None or "state" in changes:
+            with contextlib.suppress(OSError):
+                append_json(
+                    self.run.metrics,
+                    {"time": time.time(), "event": "end", "state": changes["state"]},
+                )
+        return record
+
+    def _conclude(self, code: int) -> Ending:
+        risen = self._kills[0].risen(memory_kills())
+        return conclude(
+            code,
+            requested=self.kill_requested,
+            memory_kills=risen,
+            advice=self._advice(),
+            log=str(self.run.log),
+        )
+
+    def last_words(self) -> str:
+        """The end of train.log."""
+        tail = LineTail(self.run.log, LAST_WORDS_BYTES)
+        tail.skip_to_last(LAST_WORDS_BYTES)
+        return "\n".join(tail.read())
+
+    def _advice(self) -> Problem | None:
+        return None
+
+
+def say(text: str) -> None:
+    """A line in train.log, which this process's output goes to."""
+    with contextlib.suppress(OSError):
+        print(clean(text, newlines=False), flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry of the process."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if len(arguments) != 2 or not arguments[1].isdecimal():
+        print("usage: python -m workbench.run.supervisor RUN_DIRECTORY LOCK", file=sys.stderr)
+        return 2
+    os.umask(0o077)
+    run, lock = RunDirectory(Path(arguments[0])), int(arguments[1])
+    if not lock_again(lock):
+        say("another supervisor is at work on this run")
+        return 1
+    os.set_inheritable(lock, False)
+    me = psutil.Process()
+    update_record(
+        run, supervisor_pid=me.pid, supervisor_create_time=me.create_time(), boot_id=boot_id()
+    )
+    supervisor = Supervisor(run, [sys.executable, "-m", WORKER, str(run.path)])
+    try:
+        code = supervisor.supervise()
+    except OSError as error:
+        return fail_to_start(run, error)
+    end_processes(run)
+    supervisor.complete(code)
+    os.close(lock)
+    return 0
+
+
+def fail_to_start(run: RunDirectory, error: OSError) -> int:
+    """The worker's process could not be made."""
+    what = f"cannot start the trainer: {error.strerror or error}"
+    hint = "Check the installation, and this machine's memory and process limits."
+    say(what)
+    write_end(run, state="failed", finished=time.time(), error=as_error(what, sys.executable, hint))
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
