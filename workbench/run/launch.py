@@ -16,6 +16,7 @@ import psutil
 from workbench.base.locks import is_locked, take_lock
 from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.recipe import load_recipe
+from workbench.run.devices import slot_environment
 from workbench.run.directory import RunDirectory
 from workbench.run.processes import end_processes, find_process
 from workbench.run.record import (
@@ -105,12 +106,13 @@ def _await_supervisor(run: RunDirectory, process: subprocess.Popen[bytes]) -> No
 
 
 def _environment(run: RunDirectory) -> Mapping[str, str]:
-    """This process's environment, and the recipe's `env` settings, which `check` has allowed."""
+    """This process's environment, the recipe's allowed `env` settings, and the run's device."""
     environment = dict(os.environ)
     recipe = load_recipe(run.recipe)
     extra = recipe.values(recipe.stages[0]).get("env")
     if isinstance(extra, dict):
         environment.update({str(key): str(value) for key, value in extra.items()})
+    environment.update(slot_environment(read_record(run).device))
     return environment
 
 
