@@ -102,7 +102,7 @@ def test_stop_kill_and_resume_change_no_loss(new_run: MakeRun, finished: RunDire
     resume(run)
     wait_until(lambda: len(run.checkpoints("dpo")) >= 1, "a checkpoint of DPO")
     os.kill(read_record(run).pid, signal.SIGKILL)
-    assert wait_for_end(run).state == "lost"
+    assert wait_for_end(run).state == "killed"
 
     resume(run)
     assert wait_for_end(run).state == "finished"
@@ -162,24 +162,28 @@ def test_trl_itself_takes_the_config_and_reaches_the_same_losses(
     assert losses(run, "dpo") == theirs
 
 
-def test_a_lost_loss_ends_the_run_and_keeps_the_last_checkpoint(new_run: MakeRun) -> None:
+def test_a_lost_loss_ends_the_run_and_keeps_the_last_good_checkpoint(new_run: MakeRun) -> None:
     run = new_run(stages=("dpo",), steps=8)
     config = run.config("dpo")
+    # The first step of a warmup has rate 0, the second one explodes.
     text = config.read_text().replace("learning_rate: 0.01", "learning_rate: 1.0e+30")
-    config.write_text(text.replace("save_steps: 2", "save_steps: 1"))
+    text = text.replace("scheduler_type: constant", "scheduler_type: constant_with_warmup")
+    config.write_text(text.replace("save_steps: 2", "save_steps: 1\nwarmup_steps: 4"))
     record = train(run)
-    assert record.state == "failed"
+    assert record.state == "diverged"
     assert record.exit_code == 1
     assert record.error is not None
     assert record.error["what"].startswith("diverged at step ")
     assert "learning_rate" in record.error["next_step"]
     rows = read_jsonl(run.metrics)
     assert any(row.get("non_finite") for row in rows)
-    from workbench.worker.checkpoints import is_finite, weight_files
+    from workbench.worker.checkpoints import is_sound, weight_files
 
-    assert run.checkpoints("dpo")[-1].name in record.error["next_step"]
-    for checkpoint in run.checkpoints("dpo"):
-        assert all(is_finite(file) for file in weight_files(checkpoint))
+    (checkpoint,) = run.checkpoints("dpo")
+    assert checkpoint.name == "checkpoint-1"
+    assert "The last good checkpoint is kept: checkpoint-1." in record.error["next_step"]
+    assert any("checkpoint-2" in note and "checkpoint-1" in note for note in record.notes)
+    assert all(is_sound(file) for file in weight_files(checkpoint))
 
 
 def test_a_wrong_lora_target_names_the_layers_there_are(new_run: MakeRun) -> None:

@@ -57,7 +57,7 @@ def checkpoint_folders(output: Path) -> list[Path]:
 
 def choose(run: RunDirectory, stage: str, *, deep: bool = True) -> Choice:
     """The newest whole checkpoint of a stage. With `deep` every byte of it is verified."""
-    skipped = []
+    skipped: list[tuple[str, str]] = []
     for folder in reversed(checkpoint_folders(run.output(stage))):
         reason = verify(folder, root=run.path, deep=deep)
         if not reason:

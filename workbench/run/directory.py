@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import socket
+import stat
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +16,11 @@ from workbench.base.files import json_safe, make_private_dir, write_atomic
 from workbench.base.paths import Paths, safe_name
 from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.recipe import Recipe, resolve
+from workbench.run.checkpoints import checkpoint_folders, verify
 
-CHECKPOINT_FILES = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state.pth")
 RESERVE_BYTES = 64 * 1024
-INCOMPLETE_MARK = "checkpoint-is-incomplete.txt"
+BASE_REFERENCE = "base"
+"""As a run's start_reference: DPO's reference is the base model without any adapter."""
 
 
 class RunDirectory:
@@ -109,35 +111,12 @@ class RunDirectory:
         return folder if (folder / "adapter_config.json").is_file() else None
 
     def checkpoints(self, stage: str) -> list[Path]:
-        """Complete checkpoints, oldest first; half-written ones are left out."""
-        found = []
-        for folder in self.output(stage).glob("checkpoint-*"):
-            number = folder.name.removeprefix("checkpoint-")
-            if number.isdigit() and is_complete_checkpoint(folder):
-                found.append((int(number), folder))
-        return [folder for _, folder in sorted(found)]
+        """Complete checkpoints, oldest first; half-written ones are left out.
 
-
-def is_complete_checkpoint(folder: Path) -> bool:
-    """Whether training can resume from a checkpoint as if it had never stopped.
-
-    The optimizer, the scheduler and the random state must be there: without them the Trainer
-    resumes silently with other losses.
-    """
-    if (folder / INCOMPLETE_MARK).exists():
-        return False
-    for name in CHECKPOINT_FILES:
-        file = folder / name
-        if not file.is_file() or file.stat().st_size == 0:
-            return False
-    try:
-        state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
-        step = int(state["global_step"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    weights = (*folder.glob("adapter_model.*"), *folder.glob("model*.safetensors"))
-    has_weights = any(file.stat().st_size > 0 for file in weights)
-    return has_weights and folder.name == f"checkpoint-{step}"
+        Files are looked at by their sizes only; `checkpoints.choose` reads them.
+        """
+        folders = checkpoint_folders(self.output(stage))
+        return [folder for folder in folders if not verify(folder, root=self.path)]
 
 
 def create_run(
@@ -216,17 +195,38 @@ def _write_first_record(
 
 
 def list_runs(paths: Paths) -> list[RunDirectory]:
-    """All run directories, newest first."""
-    if not paths.runs.is_dir():
+    """All run directories, newest first; also those that cannot be looked into.
+
+    Raises:
+        ProblemError: The folder of the runs cannot be read.
+    """
+    try:
+        children = list(paths.runs.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    folders = (child for child in paths.runs.iterdir() if (child / "run.json").is_file())
+    except OSError as error:
+        what = f"the folder of the runs cannot be read: {error.strerror}"
+        hint = "Check its permissions, or set DPO_WORKBENCH_HOME to a folder of your own."
+        raise ProblemError(Problem(what, str(paths.runs), hint)) from error
+    folders = (child for child in children if _is_run(child))
     return [RunDirectory(folder) for folder in sorted(folders, key=_age, reverse=True)]
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        return stat.S_ISREG((folder / "run.json").stat().st_mode)
+    except PermissionError:
+        return True  # closed to us, but there: better shown than left out
+    except OSError:
+        return False
 
 
 def _age(folder: Path) -> tuple[str, float]:
     # The id begins with the UTC second; the birth of recipe.yaml orders runs of one second.
-    recipe = folder / "recipe.yaml"
-    return folder.name[:15], recipe.stat().st_mtime if recipe.exists() else 0.0
+    try:
+        return folder.name[:15], (folder / "recipe.yaml").stat().st_mtime
+    except OSError:
+        return folder.name[:15], 0.0
 
 
 def find_run(paths: Paths, key: str) -> RunDirectory:

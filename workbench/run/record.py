@@ -48,8 +48,10 @@ class RunRecord:
         error: `what`, `where` and `next_step` of a run that ended badly.
         evidence: What the end state was concluded from, one sentence each.
         stopped_at: The checkpoint that a stopped run resumes from.
-        parent, parent_step: The run that this one goes on from, and at which checkpoint's step
-            (0: its final adapter).
+        parent, parent_stage, parent_step: The run that this one goes on from, and at which
+            stage's and checkpoint's step (0: its final adapter).
+        start_adapter, start_reference: What the first stage trains further, and DPO's reference:
+            `base`, the folder of an adapter, or empty where the start itself is the reference.
         device: The queue's name of the device that the run has, empty for any.
         results: Per stage: seconds, steps, peak_rss_bytes, peak_gpu_bytes, train_loss, eval.
         notes: What the worker decided on its own, one sentence each.
@@ -73,8 +75,10 @@ class RunRecord:
     models_folder: str = ""
     parent: str = ""
     parent_step: int = 0
+    parent_stage: str = ""
     device: str = ""
     start_adapter: str = ""
+    start_reference: str = ""
     pid: int = 0
     create_time: float = 0.0
     supervisor_pid: int = 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
+from collections import deque
 from typing import Any
 
 from transformers import TrainerCallback
@@ -12,6 +14,8 @@ from workbench.worker.machine import memory_metrics
 from workbench.worker.run_writer import RunWriter
 
 FATAL_METRICS = ("loss", "grad_norm")
+PACE_STEPS = 50
+"""The median of so many last steps is the pace of a run."""
 
 
 def mean_loss(history: list[dict[str, Any]]) -> float:
@@ -43,7 +47,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self.stopped = False
         self.resumed = False
         self._tokens = 0.0
-        self._clock = time.monotonic()
+        self._clock = self._step_began = time.monotonic()
+        self._steps: deque[float] = deque(maxlen=PACE_STEPS)
 
     def count_from(self, tokens: float) -> None:
         """Take this many tokens as seen before, so that the first speed after a resume is right."""
@@ -60,8 +65,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         if step:
             self.writer.event("resume", stage=self.stage, step=step)
 
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._step_began = time.monotonic()
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.writer.tick(step=state.global_step)
+        self._steps.append(time.monotonic() - self._step_began)
+        pace = round(statistics.median(self._steps), 4)
+        self.writer.tick(step=state.global_step, step_seconds=pace)
         if self.writer.stop_requested and state.global_step < state.max_steps:
             # Logging now closes the window of the running average, so the resumed run loses none.
             self.stopped = True
@@ -108,6 +118,3 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._clock = time.monotonic()
-        path = f"{args.output_dir}/checkpoint-{state.global_step}"
-        self.writer.event("checkpoint", stage=self.stage, step=state.global_step, path=path)
-        self.writer.update(step=state.global_step, stopped_at=path)

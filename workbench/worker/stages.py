@@ -6,7 +6,6 @@ import gc
 import json
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,26 +13,19 @@ from typing import Any
 from workbench.base.files import json_safe, write_atomic
 from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.recipe import load_recipe
+from workbench.run.checkpoints import choose, step_of
 from workbench.run.directory import RunDirectory
 from workbench.worker import checkpoints, dataset, machine, probes
 from workbench.worker.callbacks import EvaluationStoppedError, RunCallback, mean_loss
 from workbench.worker.explain import explain_data
-from workbench.worker.model import is_adapter, load_start, load_tokenizer
+from workbench.worker.resuming import restore_end, restore_token_count
 from workbench.worker.run_writer import DivergedError, RunWriter, StopRequested
+from workbench.worker.saving import Saver
 from workbench.worker.scoring import score_labelled_positions_only
+from workbench.worker.stage_config import check_steps, parse_config
+from workbench.worker.trainers import Start, make_trainer
 
 REFERENCE_ADAPTER = "ref"
-
-
-@dataclass
-class StageConfig:
-    """A stage's config as TRL's four dataclasses."""
-
-    stage: str
-    script: Any
-    training: Any
-    model: Any
-    data: Any
 
 
 @dataclass
@@ -52,14 +44,15 @@ def run_stages(run: RunDirectory, writer: RunWriter) -> None:
     """
     score_labelled_positions_only()
     record = writer.record()
-    start = Path(record.start_adapter) if record.start_adapter else None
+    weights = Path(record.start_adapter) if record.start_adapter else None
+    start = Start(weights, record.start_reference)
     for stage in record.stages:
         if stage not in record.results:
             writer.check_stop()
             writer.update(stage=stage, step=0, max_steps=0)
             StageRun(run, writer, stage, start).train()
             free_memory()
-        start = run.output(stage)
+        start = Start(run.output(stage))
 
 
 def free_memory() -> None:
@@ -71,53 +64,14 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def parse_config(stage: str, path: Path) -> StageConfig:
-    """Read a stage's flat YAML as `trl sft --config` or `trl dpo --config` does.
-
-    Raises:
-        ProblemError: TRL refuses a value.
-    """
-    from trl import (
-        DatasetMixtureConfig,
-        DPOConfig,
-        ModelConfig,
-        ScriptArguments,
-        SFTConfig,
-        TrlParser,
-    )
-
-    training = SFTConfig if stage == "sft" else DPOConfig
-    parser = TrlParser((ScriptArguments, training, ModelConfig, DatasetMixtureConfig))
-    try:
-        parts = parser.parse_args_and_config(["--config", str(path)], fail_with_unknown_args=False)
-    except (ValueError, TypeError, SystemExit) as error:
-        what = f"TRL does not accept the {stage} config: {str(error).splitlines()[0]}"
-        raise ProblemError(Problem(what, path.name, "Correct the value in the recipe.")) from error
-    script, arguments, model, data = parts
-    arguments.disable_tqdm = True
-    arguments.logging_nan_inf_filter = False
-    # Its own SIGTERM handler would take the place of the worker's.
-    arguments.enable_jit_checkpoint = False
-    model_init = {
-        "revision": model.model_revision,
-        "trust_remote_code": arguments.trust_remote_code,
-        "attn_implementation": model.attn_implementation,
-        "dtype": model.dtype,
-    }
-    arguments.model_init_kwargs = {**model_init, **(arguments.model_init_kwargs or {})}
-    return StageConfig(stage, script, arguments, model, data)
-
-
 class StageRun:
     """One stage, from its config to its saved weights.
 
     Args:
-        start: adapter or model that an earlier stage or run has left, None to begin at the base.
+        start: what an earlier stage or run has left.
     """
 
-    def __init__(
-        self, run: RunDirectory, writer: RunWriter, stage: str, start: Path | None
-    ) -> None:
+    def __init__(self, run: RunDirectory, writer: RunWriter, stage: str, start: Start) -> None:
         self.run = run
         self.writer = writer
         self.stage = stage
@@ -129,16 +83,25 @@ class StageRun:
     def train(self) -> None:
         """Train, or go on training, until the stage's final weights are saved."""
         machine.reset_peaks()
+        asked = self.config.training.resume_from_checkpoint
+        checkpoint = checkpoints.pick_checkpoint(self.run, self.writer, self.stage, asked)
         self.writer.progress(f"{self.stage}: reading the data")
         data = self.load_data()
         self.writer.check_stop()
         self.writer.progress(f"{self.stage}: loading {self.config.model.model_name_or_path}")
-        trainer = self.make_trainer(data)
+        trainer = make_trainer(
+            self.config,
+            self.start,
+            self.writer.note,
+            train_dataset=data.train,
+            eval_dataset=data.evaluation,
+            callbacks=[self.callback],
+        )
+        self.saver = Saver(self.run, self.writer, self.stage, trainer)
         self.write_counts(data, trainer)
         prompts = load_recipe(self.run.recipe).probe_prompts
-        checkpoint = checkpoints.newest_usable(self.run, self.stage)
         self.writer.check_stop()
-        if prompts and not self.start:
+        if prompts and not self.start.weights:
             self.writer.progress(f"{self.stage}: the base model answers the probe prompts")
             probes.answer_probes(self.run, trainer, prompts, side="base", stage=self.stage)
         with self.writer.uninterrupted():
@@ -167,46 +130,6 @@ class StageRun:
                 dataset.check_columns(self.stage, split, text_field)
                 dataset.check_values(self.stage, split)
         return StageData(train, evaluation)
-
-    def make_trainer(self, data: StageData) -> Any:
-        """TRL's trainer for the stage.
-
-        From the base model it is built exactly as TRL's script builds it. After an earlier stage
-        the base model comes with that stage's adapter: TRL then copies it as the frozen reference.
-        """
-        from trl import DPOTrainer, SFTTrainer, get_peft_config, get_quantization_config
-
-        trainer_class: Callable[..., Any] = SFTTrainer if self.stage == "sft" else DPOTrainer
-        model, arguments = self.config.model, self.config.training
-        bits = get_quantization_config(model)
-        common = {
-            "args": arguments,
-            "train_dataset": data.train,
-            "eval_dataset": data.evaluation,
-            "callbacks": [self.callback],
-        }
-        if self.start is not None and is_adapter(self.start):
-            init, path = arguments.model_init_kwargs, model.model_name_or_path
-            policy = load_start(path, init, self.start, bits, arguments.seed)
-            arguments.model_init_kwargs = None
-            self.note_lora(policy)
-            settings = {"model_name_or_path": path, "model_revision": model.model_revision}
-            tokenizer = load_tokenizer(settings, self.start)
-            return trainer_class(model=policy, processing_class=tokenizer, **common)
-        path = str(self.start) if self.start is not None else model.model_name_or_path
-        peft_config = get_peft_config(model)
-        return trainer_class(
-            model=path, quantization_config=bits, peft_config=peft_config, **common
-        )
-
-    def note_lora(self, policy: Any) -> None:
-        """Say so when a stage asks for another LoRA shape than that of the adapter it continues."""
-        adapter, asked = policy.peft_config["default"], self.config.model
-        if (adapter.r, adapter.lora_alpha) != (asked.lora_r, asked.lora_alpha):
-            self.writer.note(
-                f"{self.stage} continues an adapter of rank {adapter.r} and alpha "
-                f"{adapter.lora_alpha}; its own lora_r and lora_alpha do not apply."
-            )
 
     def write_counts(self, data: StageData, trainer: Any) -> None:
         """Row counts and fingerprints into environment.json; refuse to train on nothing."""
@@ -237,12 +160,11 @@ class StageRun:
         """Train from the beginning or a checkpoint; raise when the run has diverged."""
         if checkpoint is not None:
             restore_token_count(trainer, self.callback, checkpoint)
-        resume = str(checkpoint) if checkpoint is not None else None
-        resume = resume or self.config.training.resume_from_checkpoint
-        if checkpoint is not None and self.restore_end(trainer, checkpoint):
-            return
+            if restore_end(trainer, self.callback, checkpoint):
+                return
         try:
-            trainer.train(resume_from_checkpoint=resume)
+            # The path itself, never True: the Trainer would take any newest folder.
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except EvaluationStoppedError:
             self.save_stopped(trainer)
         if self.callback.diverged is not None:
@@ -250,39 +172,21 @@ class StageRun:
 
     def save_stopped(self, trainer: Any) -> None:
         """Save the checkpoint of a stop that came between the last step and the results."""
-        state, newest = trainer.state, checkpoints.newest_usable(self.run, self.stage)
-        if state.global_step > (checkpoints.step_of(newest) if newest else 0):
-            trainer._save_checkpoint(trainer.model, None)
-            self.callback.on_save(trainer.args, state, trainer.control)
+        newest = choose(self.run, self.stage, deep=False).folder
+        if trainer.state.global_step > (step_of(newest) if newest else 0):
+            self.saver.save(trainer.model, None)
         self.callback.stopped = True
-
-    def restore_end(self, trainer: Any, checkpoint: Path) -> bool:
-        """Take over a checkpoint of the last step, where the Trainer would add one step more.
-
-        Returns:
-            Whether the checkpoint is one of the last step.
-        """
-        from transformers import TrainerState
-
-        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        if not 0 < state.max_steps <= state.global_step:
-            return False
-        trainer._load_from_checkpoint(str(checkpoint))
-        trainer.state = state
-        if trainer.args.load_best_model_at_end and state.best_model_checkpoint:
-            trainer._load_best_model()
-        self.callback.on_train_begin(trainer.args, state, trainer.control)
-        return True
 
     def raise_diverged(self) -> None:
         """End the run with the step and the metric that was lost."""
         assert self.callback.diverged is not None
         step, metric, value = self.callback.diverged
-        dropped = checkpoints.drop_non_finite(self.run, self.stage)
+        dropped, left = checkpoints.drop_diverged(self.run, self.stage)
+        self.writer.update(stopped_at=str(left) if left else "")
+        kept = f" The last good checkpoint is kept: {left.name}." if left else ""
         if dropped:
-            self.writer.note(f"Deleted {', '.join(dropped)}: saved after the loss was lost.")
-        left = checkpoints.newest_usable(self.run, self.stage)
-        kept = f" The last checkpoint before it is kept: {left.name}." if left else ""
+            lost = f"Deleted {', '.join(dropped)}: the weights in it were lost."
+            self.writer.note(lost + (kept or " No good checkpoint is left."))
         rate = self.config.training.learning_rate
         raise DivergedError(
             Problem(
@@ -306,7 +210,7 @@ class StageRun:
             return
         if REFERENCE_ADAPTER in getattr(trainer.model, "peft_config", {}):
             trainer.model.delete_adapter(REFERENCE_ADAPTER)
-        trainer.save_model(self.config.training.output_dir)
+        self.saver.save_final()
         results = self.results(trainer, evaluation)
         record = self.writer.record()
         self.writer.update(
@@ -366,33 +270,6 @@ class StageRun:
             "last_loss": losses[-1] if losses else None,
             "eval": evaluation,
         }
-
-
-def check_steps(arguments: Any, counts: dict[str, Any]) -> None:
-    """Refuse a stage that would end without a single step.
-
-    Raises:
-        ProblemError: the rows do not fill one batch and dataloader_drop_last drops the rest.
-    """
-    kept = counts.get("kept", counts.get("blocks"))
-    batch = arguments.train_batch_size * arguments.world_size
-    if kept is not None and arguments.dataloader_drop_last and kept < batch:
-        what = f"0 steps: {kept} rows do not fill one batch of {batch}"
-        hint = "Lower per_device_train_batch_size or unset dataloader_drop_last."
-        raise ProblemError(Problem(what, "per_device_train_batch_size", hint))
-
-
-def restore_token_count(trainer: Any, callback: RunCallback, checkpoint: Path) -> None:
-    """Let `num_tokens` go on from the checkpoint, where TRL begins at 0 again."""
-    try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        history = state["log_history"]
-    except (OSError, ValueError, KeyError):
-        return
-    seen = [row["num_tokens"] for row in history if "num_tokens" in row]
-    if seen and hasattr(trainer, "_total_train_tokens"):
-        trainer._total_train_tokens = int(seen[-1])
-        callback.count_from(float(seen[-1]))
 
 
 def update_environment(run: RunDirectory, stage: str, data: dict[str, Any]) -> None:
