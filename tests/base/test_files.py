@@ -57,10 +57,10 @@ def test_json_lines_are_strict_json(tmp_path: Path) -> None:
     assert text.endswith("\n")
 
 
-def test_reading_skips_torn_and_foreign_lines(tmp_path: Path) -> None:
+def test_reading_takes_glued_lines_and_skips_torn_and_foreign_ones(tmp_path: Path) -> None:
     file = tmp_path / "m.jsonl"
     file.write_bytes(b'{"a": 1}\n{"a": 2}{"a": 3}\n[1]\n\xff\n{"a": 4}\n{"a": ')
-    assert read_jsonl(file) == [{"a": 1}, {"a": 4}]
+    assert read_jsonl(file) == [{"a": 1}, {"a": 2}, {"a": 3}, {"a": 4}]
     assert read_jsonl(tmp_path / "missing") == []
 
 

@@ -111,9 +111,9 @@ def test_logs_prints_the_last_lines_and_makes_them_inert(
     run = make_run()
     run.log.write_text("one\ntwo\n\x1b]0;owned\x07three\rfour\n[/INST]\n")
     assert main(["logs", "last", "-n", "3"]) == 0
-    assert capsys.readouterr().out == "three\nfour\n[/INST]\n"
+    assert capsys.readouterr().out == "two\nfour\n[/INST]\n"
     assert main(["logs", "last"]) == 0
-    assert capsys.readouterr().out == "one\ntwo\nthree\nfour\n[/INST]\n"
+    assert capsys.readouterr().out == "one\ntwo\nfour\n[/INST]\n"
 
 
 def test_logs_of_a_run_without_a_log(make_run: MakeRun, capsys: Capture) -> None:

@@ -22,8 +22,8 @@ def test_points_latest_and_names(tmp_path: Path) -> None:
     log(run, "dpo", 1, loss=0.69, **{"rewards/margins": 0.0})
     assert reader.poll()
     assert not reader.poll()
-    assert reader.points("loss") == [(1, 2.0), (1, 0.69)]
-    assert reader.points("loss", "dpo") == [(1, 0.69)]
+    assert list(reader.points("loss")) == [(1, 2.0), (1, 0.69)]
+    assert list(reader.points("loss", "dpo")) == [(1, 0.69)]
     assert reader.latest == {"loss": 0.69, "rewards/margins": 0.0}
     assert reader.names() == ["loss", "rewards/margins"]
     assert [event["stage"] for event in reader.events] == ["sft", "dpo"]
@@ -37,8 +37,8 @@ def test_non_finite_values_are_faults_not_points(tmp_path: Path) -> None:
         file.write('{"stage": "dpo", "step": 3, "loss": NaN, "grad_norm": Infinity}\n')
     reader = MetricsReader(run)
     reader.poll()
-    assert reader.points("loss") == [(1, 0.5)]
-    assert reader.faults == [("dpo", 2, "loss")]
+    assert list(reader.points("loss")) == [(1, 0.5)]
+    assert list(reader.faults) == [("dpo", 2, "loss")]
 
 
 def test_a_resume_supersedes_the_steps_behind_its_checkpoint(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_resume_supersedes_the_steps_behind_its_checkpoint(tmp_path: Path) -> 
     log(run, "dpo", 4, loss=40.0)
     reader = MetricsReader(run)
     reader.poll()
-    assert reader.points("loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0)]
+    assert list(reader.points("loss")) == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0)]
 
 
 def test_a_replaced_file_is_read_from_its_beginning(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_replaced_file_is_read_from_its_beginning(tmp_path: Path) -> None:
     reader.poll()
     run.metrics.write_text('{"stage": "dpo", "step": 9, "loss": 0.1}\n')
     assert reader.poll()
-    assert reader.points("loss") == [(9, 0.1)]
+    assert list(reader.points("loss")) == [(9, 0.1)]
 
 
 def test_foreign_lines_do_no_harm(tmp_path: Path) -> None:
@@ -70,9 +70,9 @@ def test_foreign_lines_do_no_harm(tmp_path: Path) -> None:
     run.metrics.write_text(lines)
     reader = MetricsReader(run)
     reader.poll()
-    assert reader.points("loss") == []
+    assert list(reader.points("loss")) == []
     assert reader.names() == []
-    assert reader.faults == []
+    assert list(reader.faults) == []
 
 
 def test_a_stage_that_begins_anew_supersedes_its_first_attempt(tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_a_stage_that_begins_anew_supersedes_its_first_attempt(tmp_path: Path) -
         append_json(run.metrics, {"event": "stage", "stage": "dpo"})
         log(run, "dpo", 1, loss=loss)
         reader.poll()
-    assert reader.points("loss") == [(1, 2.0)]
+    assert list(reader.points("loss")) == [(1, 2.0)]
     append_json(run.metrics, {"event": "stage", "stage": "dpo"})
     append_json(run.metrics, {"event": "resume", "stage": "dpo", "step": 1})
     log(run, "dpo", 2, loss=3.0)
     reader.poll()
-    assert reader.points("loss") == [(1, 2.0), (2, 3.0)]
+    assert list(reader.points("loss")) == [(1, 2.0), (2, 3.0)]

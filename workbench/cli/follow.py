@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from workbench.base.files import LineTail
+from workbench.base.tail import LineTail
 from workbench.base.text import clean
 from workbench.cli.output import columns, cut, duration, number, redrawable
 from workbench.run.directory import RunDirectory
@@ -20,7 +20,6 @@ PLAIN_LOG_SECONDS = 5.0
 BAR_CELLS = 16
 # The cursor, and the ^C that a terminal echoes, must not wrap to the next line.
 MARGIN_CELLS = 3
-RATE_ROWS = 20
 LOG_TAIL_BYTES = 4096
 CLEAR_TO_END = "\x1b[K"
 
@@ -86,6 +85,7 @@ def follow(
     printer = ProgressPrinter(stream or sys.stdout, redraw=redraw)
     reader, log = MetricsReader(run), LineTail(run.log)
     log.skip_to_last(LOG_TAIL_BYTES)
+    reader.read_all()
     said = ""
     try:
         while True:
@@ -123,10 +123,10 @@ def progress_line(record: RunRecord, reader: MetricsReader, said: str) -> str:
         f"{record.step}/{record.max_steps} {share:.0%}"
     ]
     for label, name in SHOWN.get(stage, SHOWN["dpo"]):
-        value = latest(reader, stage, name)
+        value = reader.last(name, stage)
         if value is not None:
             parts.append(f"{label} {number(value)}")
-    speed = latest(reader, stage, "tokens_per_second")
+    speed = reader.last("tokens_per_second", stage)
     if speed is not None:
         parts.append(f"{number(speed)} tok/s")
     if record.state != "running":
@@ -136,22 +136,7 @@ def progress_line(record: RunRecord, reader: MetricsReader, said: str) -> str:
     return "  ".join(parts)
 
 
-def latest(reader: MetricsReader, stage: str, name: str) -> float | None:
-    """The last finite value of a metric in a stage; None before there is one."""
-    points = reader.points(name, stage)
-    return points[-1][1] if points else None
-
-
 def seconds_left(record: RunRecord, reader: MetricsReader) -> float | None:
     """Time to the end of the stage at the pace of the last log rows; None while unknown."""
-    rows = [
-        (float(row["time"]), int(row["step"]))
-        for row in reader.rows
-        if row["stage"] == record.stage and isinstance(row.get("time"), int | float)
-    ][-RATE_ROWS:]
-    if len(rows) < 2:
-        return None
-    seconds, steps = rows[-1][0] - rows[0][0], rows[-1][1] - rows[0][1]
-    if seconds <= 0 or steps <= 0:
-        return None
-    return (record.max_steps - record.step) * seconds / steps
+    rate = reader.steps_per_second(record.stage)
+    return (record.max_steps - record.step) / rate if rate else None

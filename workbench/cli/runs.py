@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from workbench.base.files import LineTail
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
+from workbench.base.tail import LineTail
 from workbench.base.text import clean
 from workbench.cli.execute import BAD_USAGE, DONE, FAILED
 from workbench.cli.output import (
@@ -30,8 +30,12 @@ from workbench.run.directory import RunDirectory, find_run, list_runs
 from workbench.run.launch import delete, describe_error, stop
 from workbench.run.metrics import MetricsReader
 from workbench.run.record import RunRecord, is_active, read_record
+from workbench.run.trust import distrust
 
 LOG_POLL_SECONDS = 0.3
+LOG_LINE_BYTES = 1000
+LOG_REACH_BYTES = 16 * 1024 * 1024
+METRICS_REACH_BYTES = 4 * 1024 * 1024
 
 
 def runs(arguments: argparse.Namespace, paths: Paths) -> int:
@@ -67,6 +71,7 @@ def status(arguments: argparse.Namespace, paths: Paths) -> int:
     lines += [("step", _progress(record)), ("model", record.model_source)]
     lines += [("parent", record.parent), ("started", local_time(record.started))]
     lines += [("took" if record.finished else "since", _elapsed(record)), ("folder", str(run.path))]
+    lines += [("note", distrust(run))]
     for label, value in lines:
         if value:
             print(f"{label:<8} {one_line(value)}")
@@ -84,7 +89,9 @@ def _elapsed(record: RunRecord) -> str:
 
 def _latest(run: RunDirectory) -> dict[str, float]:
     reader = MetricsReader(run)
-    reader.poll()
+    # The newest values stand near the end, however long the run is.
+    reader.skip_to_last(METRICS_REACH_BYTES)
+    reader.read_all()
     return dict(reader.latest)
 
 
@@ -158,24 +165,44 @@ def _print_error(record: RunRecord) -> None:
 def logs(arguments: argparse.Namespace, paths: Paths) -> int:
     """Print the last lines of a run's log, and with `-f` each new one until the run ends."""
     run = find_run(paths, arguments.run)
-    tail = LineTail(run.log)
-    last: deque[str] = deque(maxlen=arguments.lines)
-    while lines := _new_lines(tail):
-        last.extend(lines)
+    tail, last = _last_lines(run, arguments.lines)
     _print_lines(last)
     while arguments.follow:
         active = is_active(read_record(run))
         lines = _new_lines(tail)
         _print_lines(lines)
+        if tail.more:
+            continue
         if not active and not lines:
             break
         if not lines:
             time.sleep(LOG_POLL_SECONDS)
+    if tail.partial and not is_active(read_record(run)):
+        _print_lines([_shown(tail.partial)])
     return DONE
 
 
+def _last_lines(run: RunDirectory, wanted: int) -> tuple[LineTail, deque[str]]:
+    """The last lines of the log, and its tail from there on; the rest is not read."""
+    reach = wanted * LOG_LINE_BYTES
+    while True:
+        tail = LineTail(run.log)
+        tail.skip_to_last(reach)
+        last: deque[str] = deque(maxlen=wanted)
+        while tail.more:
+            last.extend(_new_lines(tail))
+        if len(last) == wanted or tail.whole or reach >= LOG_REACH_BYTES:
+            return tail, last
+        reach *= 8
+
+
 def _new_lines(tail: LineTail) -> list[str]:
-    return [piece for line in tail.read() for piece in clean(line).split("\n")]
+    return [_shown(line) for line in tail.read()]
+
+
+def _shown(line: str) -> str:
+    """A line made inert; of one that redraws itself only the last state."""
+    return clean(line.rstrip("\r").rpartition("\r")[2])
 
 
 def _print_lines(lines: Iterable[str]) -> None:

@@ -5,22 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.base.files import is_number, parse_json_line
 from workbench.base.paths import Paths
 from workbench.base.text import clean
 
 if TYPE_CHECKING:
     from workbench.run.directory import RunDirectory
 
+Stamp = tuple[tuple[int, int, int, int], ...]
 TAIL_BYTES = 65_536
 ACTIVE = ("starting", "running", "stopping")
 RESUMABLE = ("stopped", "failed", "lost", "queued")
-LAST_VALUES = ("loss", "rewards/accuracies", "eval_rewards/accuracies", "mean_token_accuracy")
+ACCURACIES = ("rewards/accuracies", "eval_rewards/accuracies", "mean_token_accuracy")
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run as the lists show it; times are Unix seconds, 0 = not yet."""
+    """One run as the lists show it; times are Unix seconds, 0 = not yet.
+
+    Attributes:
+        error: What went wrong, where, and the next step.
+        distrust: Why nothing may be done with the run, see `workbench.run.trust`.
+    """
 
     id: str
     name: str
@@ -36,6 +41,7 @@ class RunRow:
     loss: float | None
     accuracy: float | None
     error: tuple[str, str, str] | None
+    distrust: str = ""
 
     @property
     def active(self) -> bool:
@@ -58,7 +64,7 @@ class RunBoard:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._known: dict[str, tuple[tuple[int, int], RunRow]] = {}
+        self._known: dict[str, tuple[Stamp, RunRow]] = {}
 
     def read(self) -> tuple[RunRow, ...]:
         """All runs, newest first. Slow parts run here, so call it from a thread."""
@@ -78,23 +84,26 @@ class RunBoard:
         return tuple(rows)
 
 
-def _stamp(run: RunDirectory) -> tuple[int, int]:
+def _stamp(run: RunDirectory) -> Stamp:
+    """What changes when anything of a run's row may have: also its owner and mode."""
     stamps = []
-    for path in (run.record, run.metrics):
+    for path in (run.path, run.record, run.metrics):
         try:
-            stamps.append(path.stat().st_mtime_ns)
+            status = path.lstat()
+            stamps.append((status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino))
         except OSError:
-            stamps.append(0)
-    return stamps[0], stamps[1]
+            stamps.append((0, 0, 0, 0))
+    return tuple(stamps)
 
 
 def read_row(run: RunDirectory) -> RunRow:
     """One run's row, with the newest loss and accuracy that its metrics hold."""
     from workbench.run.record import read_record
+    from workbench.run.trust import distrust
 
     record = read_record(run)
     last = last_values(run)
-    accuracy = next((last[name] for name in LAST_VALUES[1:] if name in last), None)
+    accuracy = next((last[name] for name in ACCURACIES if name in last), None)
     error = record.error or {}
     return RunRow(
         id=run.id,
@@ -120,32 +129,18 @@ def read_row(run: RunDirectory) -> RunRow:
             if error
             else None
         ),
+        distrust=distrust(run),
     )
 
 
 def last_values(run: RunDirectory) -> dict[str, float]:
-    """The newest value of each metric in `LAST_VALUES`, from the file's last lines alone."""
-    try:
-        with run.metrics.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - TAIL_BYTES))
-            lines = file.read().decode("utf-8", "replace").split("\n")
-    except OSError:
-        return {}
-    found: dict[str, float] = {}
-    stage = None
-    for line in reversed(lines):
-        record = parse_json_line(line)
-        if record is None or "step" not in record:
-            continue
-        stage = stage or record.get("stage")
-        if record.get("stage") != stage:
-            break
-        for name in LAST_VALUES:
-            value = record.get(name)
-            if name not in found and value is not None and is_number(value):
-                found[name] = float(value)
-    return found
+    """The newest value of each metric in the newest stage, from the file's last lines alone."""
+    from workbench.run.metrics import MetricsReader
+
+    reader = MetricsReader(run)
+    reader.skip_to_last(TAIL_BYTES)
+    reader.read_all()
+    return reader.latest
 
 
 def parting_words(rows: tuple[RunRow, ...]) -> str:

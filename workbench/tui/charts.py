@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
+from workbench.run.curves import Points
 from workbench.tui.board import RunRow
 from workbench.tui.plot import Series
 from workbench.tui.render import (
@@ -19,8 +20,9 @@ from workbench.tui.render import (
     state_mark,
     where_line,
 )
-from workbench.tui.watching import Points, RunView
+from workbench.tui.watching import RunView
 
+RESUMES_SHOWN = 5
 STYLES = ("$primary", "$accent", "$secondary")
 
 
@@ -117,6 +119,15 @@ def fault_line(view: RunView) -> Content:
         return Content("")
     stage, step, metric = view.faults[-1]
     return plain(f"✗ {metric} was not a finite number in {stage} step {step}", style="$error")
+
+
+def resume_line(view: RunView, stage: str) -> Content:
+    """Where the shown stage went on from a checkpoint, if it did."""
+    steps = [step for name, step in view.resumes if name == stage]
+    if not steps:
+        return Content("")
+    some = ", ".join(str(step) for step in steps[-RESUMES_SHOWN:])
+    return plain(f"↻ resumed at step {some}", style="$muted")
 
 
 def headline(view: RunView, stage: str) -> Content:

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from workbench.base.files import LineTail
+from workbench.base.tail import CUT_MARK, LineTail
 from workbench.base.text import clean
 from workbench.tui.board import RunRow, read_row
 
 if TYPE_CHECKING:
+    from workbench.run.curves import Points
     from workbench.run.directory import RunDirectory
 
 LOG_LINES = 2000
 LOG_START_BYTES = 262_144
-RATE_ROWS = 20
-
-Points = tuple[tuple[int, float], ...]
+LINE_CHARACTERS = 2000
+LOG_CHUNKS_PER_LOOK = 4
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,14 @@ class RunView:
     """One look at a run.
 
     Attributes:
-        points: Curves by stage and metric, whole history.
+        points: Curves by stage and metric, whole history, thinned where it is long.
         latest: Newest value of each metric in the newest stage.
         log: New lines of the log since the last look, made inert.
         log_restarted: Whether the log began anew.
         steps_per_second: Over the last records of the current stage, None while unknown.
         faults: Metrics that were not finite, newest last.
+        resumes: `(stage, step)` of each checkpoint that the run went on from.
+        more: The metrics hold more than has been read yet; look again.
     """
 
     row: RunRow
@@ -42,6 +44,8 @@ class RunView:
     faults: tuple[tuple[str, int, str], ...] = ()
     notes: tuple[str, ...] = ()
     model: str = ""
+    resumes: tuple[tuple[str, int], ...] = ()
+    more: bool = False
 
 
 class RunWatcher:
@@ -76,38 +80,43 @@ class RunWatcher:
             latest=dict(self._metrics.latest),
             log=lines,
             log_restarted=restarted,
-            steps_per_second=self._rate(record.stage),
+            steps_per_second=self._metrics.steps_per_second(record.stage),
             faults=tuple(self._metrics.faults),
             notes=tuple(clean(str(note), newlines=False) for note in record.notes),
             model=record.model_source,
+            resumes=tuple(self._metrics.resumes()),
+            more=self._metrics.more,
         )
 
     def _curves(self) -> dict[str, dict[str, Points]]:
         names = [name for name in self._metrics.names() if name in self._plotted]
-        stages = dict.fromkeys(row["stage"] for row in self._metrics.rows)
         return {
-            stage: {name: tuple(self._metrics.points(name, stage)) for name in names}
-            for stage in stages
+            stage: {name: self._metrics.points(name, stage) for name in names}
+            for stage in self._metrics.stages()
         }
 
     def _log_lines(self) -> tuple[tuple[str, ...], bool]:
         lines: list[str] = []
         restarted = False
-        while True:
+        for chunk in range(LOG_CHUNKS_PER_LOOK):
             new = self._log.read()
             restarted = restarted or self._log.restarted
-            if not new:
+            lines += [_shown(line) for line in new[-LOG_LINES:]]
+            if not self._log.more:
                 break
-            # Of a progress bar that redraws itself only the last state is worth a line.
-            lines += [clean(line.rstrip("\r").rpartition("\r")[2]) for line in new]
-            lines = lines[-LOG_LINES:]
-        return tuple(lines), restarted
+            if chunk == LOG_CHUNKS_PER_LOOK - 2:
+                # It grows faster than anybody reads: go on near its end.
+                self._log.skip_to_last(LOG_START_BYTES)
+                lines.append(CUT_MARK)
+        return tuple(lines[-LOG_LINES:]), restarted
 
-    def _rate(self, stage: str) -> float | None:
-        rows = [row for row in self._metrics.rows[-RATE_ROWS:] if row["stage"] == stage]
-        rows = [row for row in rows if isinstance(row.get("time"), int | float)]
-        if len(rows) < 2:
-            return None
-        seconds = rows[-1]["time"] - rows[0]["time"]
-        steps = rows[-1]["step"] - rows[0]["step"]
-        return steps / seconds if seconds > 0 and steps > 0 else None
+
+def _shown(line: str) -> str:
+    """A log line as the screen gets it: inert, and no longer than anybody reads.
+
+    Of a progress bar that redraws itself only the last state is worth a line.
+    """
+    line = line.rstrip("\r").rpartition("\r")[2]
+    shown = clean(line[: 2 * LINE_CHARACTERS])
+    long = len(shown) > LINE_CHARACTERS or len(line) > 2 * LINE_CHARACTERS
+    return f"{shown[:LINE_CHARACTERS]} …" if long else shown

@@ -19,6 +19,7 @@ from workbench.tui.charts import (
     headline,
     page,
     progress,
+    resume_line,
     series,
     strip,
 )
@@ -176,9 +177,10 @@ class MonitorScreen(WorkbenchScreen):
 
         def work() -> None:
             try:
-                self.post_message(RunWatched(watcher.look()))
+                view = watcher.look()
             finally:
                 self._looking = False
+            self.post_message(RunWatched(view))
 
         self.run_worker(work, thread=True, exit_on_error=False, group="watch")
 
@@ -202,6 +204,8 @@ class MonitorScreen(WorkbenchScreen):
             self.query_one(Log).focus()
         if old is None or old.row.state != view.row.state:
             self.refresh_bindings()
+        if view.more:
+            self._look()
 
     def _add_log(self, view: RunView) -> None:
         log = self.query_one(Log)
@@ -230,7 +234,8 @@ class MonitorScreen(WorkbenchScreen):
         # At 24 lines the reason and the log need the room more than the last values.
         values = self.query_one("#strip", Static)
         values.display = not self._log_only and (not bad or self.size.height >= GRID_LINES)
-        values.update(lines(*(part for part in (strip(view), fault_line(view)) if part)))
+        parts = (strip(view), resume_line(view, self.stage), fault_line(view))
+        values.update(lines(*(part for part in parts if part)))
         empty = not any(view.points.values())
         self.query_one("#plots").display = not (self._log_only or (bad and empty))
         self._show_plots(view)

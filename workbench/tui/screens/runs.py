@@ -217,6 +217,8 @@ def _story(row: RunRow, now: float) -> Content:
             took,
         ),
     ]
+    if row.distrust:
+        parts.append(sentence(f"{row.distrust}: it is only shown, nothing is done with it."))
     if row.error is not None:
         what, where, next_step = row.error
         parts.append(sentence(what, style="$error"))
