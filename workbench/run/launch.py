@@ -28,6 +28,7 @@ from workbench.run.record import (
     update_record,
 )
 from workbench.run.states import label
+from workbench.run.trust import refuse_distrusted
 
 SUPERVISOR = "workbench.run.supervisor"
 LOCK_SECONDS = 10.0
@@ -58,6 +59,7 @@ def launch(run: RunDirectory) -> int:
     Raises:
         ProblemError: Another process is at work on the run, or none can be started.
     """
+    refuse_distrusted(run)
     lock = _take(run)
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
@@ -153,6 +155,7 @@ def stop(run: RunDirectory, *, kill: bool = False) -> str:
     Raises:
         ProblemError: The run's processes are out of reach.
     """
+    refuse_distrusted(run)
     record = read_record(run)
     if not is_active(record):
         return f"The run is {label(record.state)}; there is nothing to stop."
@@ -204,6 +207,7 @@ def resume(run: RunDirectory) -> int:
     Raises:
         ProblemError: The run is at work or has finished.
     """
+    refuse_distrusted(run)
     record = read_record(run)
     if is_active(record):
         raise ProblemError(Problem(f"the run is {record.state}", run.id, "Watch it instead."))
@@ -219,6 +223,7 @@ def delete(run: RunDirectory) -> None:
     Raises:
         ProblemError: A worker is at work on it, or a file cannot be deleted.
     """
+    refuse_distrusted(run)
     record = read_record(run)
     if is_active(record):
         raise ProblemError(Problem(f"the run is {record.state}", run.id, "Stop it first."))
