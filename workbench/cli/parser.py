@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_training(commands)
     _add_recipes(commands)
     _add_runs(commands)
+    _add_queue(commands)
     _add_models(commands)
     return parser
 
@@ -76,9 +77,22 @@ def _add_training(commands: Commands) -> None:
     )
     run.add_argument("--name", default="", help="a name for the run")
     run.add_argument("--detach", action="store_true", help="print the run's id and return at once")
+    run.add_argument(
+        "--on-end", metavar="COMMAND", default="", help="a shell command for when the run has ended"
+    )
     resume = _command(commands, "resume", "train:resume_run", "go on from the last checkpoint")
     resume.add_argument("run", metavar="RUN", help=RUN_HELP)
     resume.add_argument("--detach", action="store_true", help="return at once")
+    for parser in (run, resume):
+        parser.add_argument(
+            "--queue", action="store_true", help="start it when its device is free; return at once"
+        )
+        parser.add_argument(
+            "--device", metavar="NAME", help="cuda:0, cuda:1, ... or cpu (default: any GPU)"
+        )
+        parser.add_argument(
+            "--stop-on-failure", action="store_true", help="pause the queue if this run fails"
+        )
 
 
 def _add_recipes(commands: Commands) -> None:
@@ -113,6 +127,28 @@ def _add_runs(commands: Commands) -> None:
     remove.add_argument("--yes", action="store_true", help="do not ask")
     for parser in (status, logs, stop, remove):
         parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+
+
+def _add_queue(commands: Commands) -> None:
+    queue = _command(
+        commands, "queue", "queue:queue", "what waits to be trained, and its order", json=True
+    )
+    orders = queue.add_subparsers(title="orders", metavar="ORDER")
+    for name, help_text in (
+        ("up", "let a run start one place earlier"),
+        ("down", "let a run start one place later"),
+        ("top", "make a run the next one"),
+    ):
+        move = _command(orders, name, "queue:move", help_text)
+        move.set_defaults(move=name)
+        move.add_argument("run", metavar="RUN", help=RUN_HELP)
+    remove = _command(orders, "remove", "queue:remove", "take a run out; the run itself stays")
+    remove.add_argument("run", metavar="RUN", help=RUN_HELP)
+    for name, paused, help_text in (
+        ("pause", True, "start nothing more; runs at work go on"),
+        ("resume", False, "go on starting runs"),
+    ):
+        _command(orders, name, "queue:pause", help_text).set_defaults(paused=paused)
 
 
 def _add_models(commands: Commands) -> None:

@@ -26,9 +26,11 @@ from workbench.cli.output import (
     size,
     table,
 )
+from workbench.cli.queue import leave_queue, state_words, wake
 from workbench.run.directory import RunDirectory, find_run, list_runs
 from workbench.run.launch import delete, describe_error, stop
 from workbench.run.metrics import MetricsReader
+from workbench.run.queue import Queue
 from workbench.run.record import RunRecord, is_active, read_record
 from workbench.run.trust import distrust
 
@@ -41,6 +43,9 @@ METRICS_REACH_BYTES = 4 * 1024 * 1024
 def runs(arguments: argparse.Namespace, paths: Paths) -> int:
     """List all runs, newest first."""
     found = [(run, read_record(run)) for run in list_runs(paths)]
+    waiting = Queue.of(paths)
+    wake(waiting)
+    state = waiting.read()
     if arguments.json:
         print_json([{**asdict(record), "path": run.path} for run, record in found])
         return DONE
@@ -48,7 +53,13 @@ def runs(arguments: argparse.Namespace, paths: Paths) -> int:
         print("No runs yet. Start one: dpo-workbench quickstart")
         return DONE
     rows = [
-        (run.id, record.state, _progress(record), local_time(record.created), record.title)
+        (
+            run.id,
+            state_words(record, state.position(run.id)),
+            _progress(record),
+            local_time(record.created),
+            record.title,
+        )
         for run, record in found
     ]
     print("\n".join(table(("RUN", "STATE", "STEP", "CREATED", "TITLE"), rows)))
@@ -213,7 +224,8 @@ def _print_lines(lines: Iterable[str]) -> None:
 
 def stop_run(arguments: argparse.Namespace, paths: Paths) -> int:
     """Ask a run to end after its step and to save a checkpoint; `--kill` ends it at once."""
-    print(one_line(stop(find_run(paths, arguments.run), kill=arguments.kill)))
+    run = find_run(paths, arguments.run)
+    print(one_line(leave_queue(paths, run) or stop(run, kill=arguments.kill)))
     return DONE
 
 

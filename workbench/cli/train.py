@@ -11,19 +11,31 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.cli.execute import INTERRUPTED, report
 from workbench.cli.follow import follow
 from workbench.cli.output import one_line, print_json
+from workbench.cli.queue import enqueue
 from workbench.cli.recipes import load
 from workbench.cli.runs import end_code, print_summary, run_json
 from workbench.recipe.checks import check, errors
 from workbench.recipe.recipe import Recipe
+from workbench.run.devices import check_device, visible_slots
 from workbench.run.directory import RunDirectory, create_run, find_run
+from workbench.run.dispatcher import assign_device
 from workbench.run.launch import launch, resume
+from workbench.run.notify import keep_end_command
 from workbench.run.record import is_active, read_record
 
 
 def run(arguments: argparse.Namespace, paths: Paths) -> int:
     """Check a recipe, make a run of it, start it, and follow it unless `--detach`."""
     recipe = load(paths, arguments.recipe, settings=arguments.settings, stage=arguments.stage)
-    started = start(paths, recipe, name=arguments.name, parent=arguments.parent)
+    device = check_device(arguments.device, visible_slots()) if arguments.device else ""
+    started = prepare(paths, recipe, name=arguments.name, parent=arguments.parent)
+    if arguments.on_end:
+        keep_end_command(started, arguments.on_end)
+    if arguments.queue:
+        return _enqueue(started, arguments, paths)
+    if device:
+        assign_device(started, device)
+    launch(started)
     if arguments.detach:
         if arguments.json:
             pid = read_record(started).pid
@@ -34,10 +46,29 @@ def run(arguments: argparse.Namespace, paths: Paths) -> int:
     return follow_to_end(started, as_json=arguments.json)
 
 
+def _enqueue(run: RunDirectory, arguments: argparse.Namespace, paths: Paths) -> int:
+    return enqueue(
+        paths,
+        run,
+        device=arguments.device,
+        stop_on_failure=arguments.stop_on_failure,
+        as_json=getattr(arguments, "json", False),
+    )
+
+
 def start(
     paths: Paths, recipe: Recipe, *, name: str = "", parent: str | None = None
 ) -> RunDirectory:
-    """Create and launch a run. Warnings go to stderr; ProblemError for what forbids a launch.
+    """Create and launch a run, see `prepare`."""
+    made = prepare(paths, recipe, name=name, parent=parent)
+    launch(made)
+    return made
+
+
+def prepare(
+    paths: Paths, recipe: Recipe, *, name: str = "", parent: str | None = None
+) -> RunDirectory:
+    """Check a recipe and make a run of it. Warnings go to stderr; ProblemError for what forbids it.
 
     Args:
         parent: key of the run whose newest adapter the first stage starts from.
@@ -55,7 +86,6 @@ def start(
         made = create_run(
             paths, recipe, name=name, parent=source.id, start_adapter=newest_adapter(source)
         )
-    launch(made)
     return made
 
 
@@ -78,6 +108,10 @@ def newest_adapter(run: RunDirectory) -> Path:
 def resume_run(arguments: argparse.Namespace, paths: Paths) -> int:
     """Go on with a stopped, failed or lost run from its newest complete checkpoint."""
     found = find_run(paths, arguments.run)
+    if arguments.queue:
+        return _enqueue(found, arguments, paths)
+    if arguments.device:
+        assign_device(found, check_device(arguments.device, visible_slots()))
     resume(found)
     if arguments.detach:
         print(found.id)

@@ -67,7 +67,7 @@ class Occupancy:
     def __init__(self, runs: Path, slots: Sequence[str]) -> None:
         self._runs = runs
         self._default = slots[0]
-        self._at_rest: dict[str, int] = {}
+        self._at_rest: dict[str, tuple[int, int]] = {}
 
     def look(self) -> dict[str, str]:
         """Id of the run on each slot that is taken. A dead process takes none."""
@@ -75,9 +75,11 @@ class Occupancy:
         at_rest = {}
         for record_file in self._runs.glob("*/run.json"):
             try:
-                stamp = record_file.stat().st_mtime_ns
+                status = record_file.stat()
             except OSError:
                 continue
+            # Two replacements within one tick of the file system's clock differ by their inode.
+            stamp = (status.st_mtime_ns, status.st_ino)
             run = RunDirectory(record_file.parent)
             if self._at_rest.get(run.id) == stamp:
                 at_rest[run.id] = stamp

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -269,6 +269,27 @@ def was_started(entry: Entry, record: RunRecord) -> bool:
         return False
     made_nothing = record.pid <= 0 and record.supervisor_pid <= 0
     return is_active(record) or not made_nothing
+
+
+def waits_for(state: QueueState, taken: Mapping[str, str]) -> dict[str, str]:
+    """What each run of the queue waits for, a few words by its id.
+
+    Args:
+        taken: The run on each slot that is taken.
+    """
+    holders, reasons = dict(taken), {}
+    for entry in state.entries:
+        free = [device for device in entry.devices if device not in holders]
+        if state.paused:
+            reasons[entry.run] = "the queue is paused"
+        elif free:
+            reasons[entry.run] = "nothing: it starts in a moment"
+        else:
+            device = entry.devices[0]
+            reasons[entry.run] = f"{device}, which {holders[device]} has"
+        if free:
+            holders[free[0]] = entry.run
+    return reasons
 
 
 def _cannot_write(error: OSError, place: Path) -> ProblemError:
