@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
@@ -171,19 +172,36 @@ async def test_leaving_with_edits_asks_and_no_is_the_default(
         await until(pilot, lambda: isinstance(app.screen, RecipesScreen))
 
 
+@pytest.mark.parametrize("theirs", [b"# theirs\n", "# caf\xe9\n".encode("latin-1")])
 async def test_another_programs_change_is_not_overwritten_silently(
-    make_app: MakeApp, paths: Paths
+    make_app: MakeApp, paths: Paths, theirs: bytes
 ) -> None:
+    """Row 10."""
     file = paths.recipes / "small.yaml"
     app = make_app()
     async with app.run_test() as pilot:
         await open_editor(app, pilot, file, "user")
-        file.write_text(RECIPE + "# theirs\n", encoding="utf-8")
+        file.write_bytes(RECIPE.encode() + theirs)
         await pilot.press("x", "ctrl+s")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, EditorScreen))
-        assert file.read_text(encoding="utf-8").endswith("# theirs\n")
+        assert file.read_bytes().endswith(theirs)
+        assert app.screen.unsaved
+
+
+async def test_a_file_with_windows_line_ends_is_no_conflict(
+    make_app: MakeApp, paths: Paths
+) -> None:
+    """Row 10."""
+    file = paths.recipes / "small.yaml"
+    file.write_bytes(RECIPE.replace("\n", "\r\n").encode())
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, file, "user")
+        await pilot.press("x", "ctrl+s")
+        await until(pilot, lambda: not app.screen.unsaved)
+        assert b"\r\n" in file.read_bytes()
 
 
 async def test_f5_saves_and_launches(

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 READ_LIMIT_BYTES = 256 * 1024
 LINE_LIMIT_BYTES = 1024 * 1024
+SMALL_FILE_BYTES = 8 * 1024 * 1024
 CUT_KEEP_BYTES = 4096
 CUT_MARK = "… "
 CHECK_BYTES = 64
@@ -29,6 +30,19 @@ def open_regular(path: Path) -> BinaryIO:
         os.close(handle)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return os.fdopen(handle, "rb", buffering=0)
+
+
+def read_small(path: Path, limit_bytes: int = SMALL_FILE_BYTES) -> str:
+    """The text of a file that has no reason to be large.
+
+    Raises:
+        OSError: It cannot be read, is no regular file, or is larger than the limit.
+        UnicodeDecodeError: It is no UTF-8 (a ValueError).
+    """
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > limit_bytes:
+            raise OSError(errno.EFBIG, "far too large", str(path))
+        return file.read(limit_bytes).decode("utf-8")
 
 
 def parse_json_objects(line: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
-from workbench.base.tail import LineTail
+from workbench.base.tail import LineTail, read_small
 from workbench.base.text import clean
 from workbench.cli.execute import BAD_USAGE, DONE, FAILED
 from workbench.cli.output import (
@@ -29,6 +29,7 @@ from workbench.cli.output import (
 from workbench.cli.queue import leave_queue, state_words, wake
 from workbench.run.directory import RunDirectory, find_run, list_runs
 from workbench.run.launch import delete, describe_error, stop
+from workbench.run.lineage import describe_lineage
 from workbench.run.metrics import MetricsReader
 from workbench.run.queue import Queue
 from workbench.run.record import RunRecord, is_active, read_record
@@ -80,9 +81,9 @@ def status(arguments: argparse.Namespace, paths: Paths) -> int:
         return DONE
     lines = [("run", run.id), ("title", record.title), ("state", record.state)]
     lines += [("step", _progress(record)), ("model", record.model_source)]
-    lines += [("parent", record.parent), ("started", local_time(record.started))]
+    lines += [("parent", describe_lineage(record)), ("started", local_time(record.started))]
     lines += [("took" if record.finished else "since", _elapsed(record)), ("folder", str(run.path))]
-    lines += [("note", distrust(run))]
+    lines += [("note", distrust(run, record))]
     for label, value in lines:
         if value:
             print(f"{label:<8} {one_line(value)}")
@@ -120,8 +121,8 @@ def run_json(run: RunDirectory, record: RunRecord) -> dict[str, Any]:
 def read_scores(run: RunDirectory) -> dict[str, Any]:
     """The run's scores.json; empty while there is none."""
     try:
-        scores = json.loads(run.scores.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        scores = json.loads(read_small(run.scores))
+    except (OSError, ValueError, RecursionError):
         return {}
     return scores if isinstance(scores, dict) else {}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.base.problems import Problem, ProblemError
+from workbench.base.tail import read_small
 from workbench.recipe.base_model import local_folder, model_folder
 from workbench.recipe.schema import LAUNCH_KEYS, OWN_KEYS, STAGES, load_schema
 from workbench.recipe.yaml_edit import edit
@@ -122,7 +123,7 @@ def load_recipe(path: Path, *, text: str | None = None, stage: str | None = None
 
 def _read(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        return read_small(path)
     except FileNotFoundError:
         problem = Problem(
             "there is no such recipe file", str(path), "Choose one from the list of recipes."

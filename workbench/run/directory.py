@@ -7,6 +7,8 @@ import secrets
 import socket
 import stat
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,12 +17,16 @@ import yaml
 from workbench.base.files import json_safe, make_private_dir, write_atomic
 from workbench.base.paths import Paths, safe_name
 from workbench.base.problems import Problem, ProblemError
+from workbench.base.tail import read_small
 from workbench.recipe.recipe import Recipe, resolve
-from workbench.run.checkpoints import checkpoint_folders, verify
+from workbench.run.checkpoints import MANIFEST, STATE, checkpoint_folders, verify
+from workbench.run.space import check_space
 
 RESERVE_BYTES = 64 * 1024
 BASE_REFERENCE = "base"
 """As a run's start_reference: DPO's reference is the base model without any adapter."""
+START_SUFFIXES = (".json", ".safetensors", ".jinja", ".model", ".txt")
+"""Files of an adapter and its tokenizer."""
 
 
 class RunDirectory:
@@ -97,6 +103,11 @@ class RunDirectory:
         """A few blocks of the disk that the end record may have when it is full."""
         return self.path / ".reserve"
 
+    @property
+    def start(self) -> Path:
+        """The adapter of another run that this one began with, and its reference within."""
+        return self.path / "start"
+
     def config(self, stage: str) -> Path:
         """The stage's resolved TRL config."""
         return self.path / f"{stage}.yaml"
@@ -119,24 +130,44 @@ class RunDirectory:
         return [folder for folder in folders if not verify(folder, root=self.path)]
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Weights of a run that another run begins with.
+
+    Attributes:
+        run, stage: Id of the run, and the stage that has trained them.
+        step: Of the checkpoint; 0 for the stage's final adapter.
+        folder: The adapter.
+        reference: DPO's reference: `BASE_REFERENCE`, the folder of an adapter, or empty where
+            the weights themselves are it.
+    """
+
+    run: str
+    stage: str
+    step: int
+    folder: Path
+    reference: str = ""
+
+
 def create_run(
     paths: Paths,
     recipe: Recipe,
     *,
     name: str = "",
-    parent: str = "",
-    start_adapter: Path | None = None,
+    origin: Origin | None = None,
 ) -> RunDirectory:
     """Make the directory of a new run, with everything that its worker needs to know.
 
+    The weights of its origin are copied, so that the parent may be deleted meanwhile.
+
     Args:
         name: A name for people; the recipe's file name when empty.
-        parent: Id of the run that this one goes on from.
-        start_adapter: Adapter that the first stage trains further.
+        origin: Weights of another run that the first stage trains further.
 
     Raises:
-        ProblemError: The directory cannot be written.
+        ProblemError: The directory cannot be written, or the disk has no room for the run.
     """
+    check_space(recipe, paths)
     name = name or (
         recipe.path.parent.name if recipe.path.name == "recipe.yaml" else recipe.path.stem
     )
@@ -149,7 +180,8 @@ def create_run(
             head = f"# trl {stage} --config {run.config(stage).name}\n"
             body = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
             write_atomic(run.config(stage), head + body)
-        _write_first_record(run, recipe, paths, name, parent, start_adapter)
+        lineage = _copy_origin(run, origin) if origin else {}
+        _write_first_record(run, recipe, paths, name, lineage)
     except OSError as error:
         what = f"cannot make a run directory: {error.strerror or error}"
         hint = "Free disk space or set DPO_WORKBENCH_HOME to a folder that you may write."
@@ -165,13 +197,36 @@ def _new_directory(paths: Paths, name: str) -> RunDirectory:
     return run
 
 
+def _copy_origin(run: RunDirectory, origin: Origin) -> dict[str, object]:
+    """Copy the weights that a run begins with; returns the record's fields about them."""
+    _copy_adapter(origin.folder, run.start)
+    reference = origin.reference
+    if reference not in ("", BASE_REFERENCE):
+        _copy_adapter(Path(reference), run.start / "reference")
+        reference = str(run.start / "reference")
+    return {
+        "parent": origin.run,
+        "parent_stage": origin.stage,
+        "parent_step": origin.step,
+        "start_adapter": str(run.start),
+        "start_reference": reference,
+    }
+
+
+def _copy_adapter(source: Path, target: Path) -> None:
+    """An adapter and its tokenizer, without what belongs to the training of it."""
+    target.mkdir(mode=0o700)
+    for file in source.iterdir():
+        if file.is_file() and file.name not in (STATE, MANIFEST) and file.suffix in START_SUFFIXES:
+            write_atomic(target / file.name, file.read_bytes())
+
+
 def _write_first_record(
     run: RunDirectory,
     recipe: Recipe,
     paths: Paths,
     name: str,
-    parent: str,
-    start_adapter: Path | None,
+    lineage: Mapping[str, object],
 ) -> None:
     config = yaml.safe_load(run.config(recipe.stages[0]).read_text(encoding="utf-8"))
     record = {
@@ -186,8 +241,7 @@ def _write_first_record(
         "model_source": recipe.model,
         "model_path": config["model_name_or_path"],
         "models_folder": str(paths.models),
-        "parent": parent,
-        "start_adapter": str(start_adapter) if start_adapter else "",
+        **lineage,
         "host": socket.gethostname(),
         "created": time.time(),
     }
@@ -257,6 +311,6 @@ def find_run(paths: Paths, key: str) -> RunDirectory:
 
 def _name(run: RunDirectory) -> str:
     try:
-        return str(json.loads(run.record.read_text(encoding="utf-8")).get("name", ""))
-    except (OSError, ValueError, AttributeError):
+        return str(json.loads(read_small(run.record)).get("name", ""))
+    except (OSError, ValueError, AttributeError, RecursionError):
         return ""

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from workbench.base.files import is_number, json_safe, write_atomic
+from workbench.base.tail import read_small
 from workbench.run.directory import RunDirectory
 from workbench.run.evidence import boot_id
 from workbench.run.processes import find_process
@@ -191,7 +192,7 @@ def write_end(run: RunDirectory, **changes: Any) -> RunRecord:
 
 
 def _parse(run: RunDirectory) -> RunRecord:
-    raw = json.loads(run.record.read_text(encoding="utf-8"))
+    raw = json.loads(read_small(run.record))
     if not isinstance(raw, dict):
         raise ValueError("not a JSON object")
     names = {f.name for f in dataclasses.fields(RunRecord)}

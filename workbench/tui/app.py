@@ -21,7 +21,7 @@ from textual.signal import Signal
 from textual.worker import Worker, WorkerState
 
 from workbench.base.paths import Paths
-from workbench.base.problems import Problem
+from workbench.base.problems import Problem, ProblemError
 from workbench.base.text import clean
 from workbench.tui.actions import RunActions
 from workbench.tui.board import RunBoard, RunRow, parting_words
@@ -145,12 +145,14 @@ class WorkbenchApp(App[int]):
             return
         self._reading = False
         error = event.worker.error
-        what = f"{type(error).__name__}: {error}"
+        known = isinstance(error, ProblemError)
+        what = str(error) if known else f"{type(error).__name__}: {error}"
         if event.worker.group in POLLING:
             # These come again every second; what was said once is known.
             if what not in self._told:
                 self._told.add(what)
-                self.say(f"A run's files cannot be read whole ({what}). Training is not affected.")
+                unknown = f"A run's files cannot be read whole ({what}). Training is not affected."
+                self.say(what if known else unknown)
         else:
             self.post_message(Failed("Something went wrong", (Problem(what),)))
 

@@ -129,7 +129,7 @@ def read_row(run: RunDirectory) -> RunRow:
             if error
             else None
         ),
-        distrust=distrust(run),
+        distrust=distrust(run, record),
     )
 
 

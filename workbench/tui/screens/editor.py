@@ -17,6 +17,7 @@ from textual.widgets import Static
 
 from workbench.base.paths import safe_name
 from workbench.base.problems import Problem, ProblemError
+from workbench.base.tail import read_small
 from workbench.tui.checking import Checked, check_text, totals_line
 from workbench.tui.dialogs.confirm import ConfirmDialog
 from workbench.tui.form import SHARED, KeyPath, Setting, settings, to_text
@@ -242,9 +243,11 @@ class EditorScreen(WorkbenchScreen):
 
     def _changed_on_disk(self) -> bool:
         try:
-            return self._path.read_text(encoding="utf-8") != self._text
-        except (OSError, UnicodeDecodeError):
+            return read_small(self._path) != self._text
+        except FileNotFoundError:
             return False
+        except (OSError, UnicodeDecodeError):
+            return True
 
     def _save_as(self, then: Callable[[], None] | None = None) -> None:
         from workbench.tui.dialogs.name import NameDialog

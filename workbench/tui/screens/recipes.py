@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 
 from workbench.base.paths import safe_name
 from workbench.base.problems import Problem, ProblemError
+from workbench.base.tail import open_regular, read_small
 from workbench.tui.messages import Failed, RecipesRead
 from workbench.tui.render import join, lines, path_text, plain, stage_mark, yaml_text
 from workbench.tui.screens.base import WorkbenchScreen
@@ -238,7 +239,7 @@ class RecipesScreen(WorkbenchScreen):
 
         services = self.bench.services
         try:
-            text = entry.path.read_text(encoding="utf-8")
+            text = read_small(entry.path)
             path = Catalog(services.paths, services.cwd).save_as(text, name, source=entry.path)
         except ProblemError as error:
             self.app.post_message(Failed("The copy could not be saved", error.problems))
@@ -252,7 +253,8 @@ class RecipesScreen(WorkbenchScreen):
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_bytes()[:TEXT_LIMIT_CHARACTERS].decode("utf-8", "replace")
+        with open_regular(path) as file:
+            return file.read(TEXT_LIMIT_CHARACTERS).decode("utf-8", "replace")
     except OSError as error:
         return f"# {error}"
 
