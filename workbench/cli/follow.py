@@ -73,11 +73,16 @@ class ProgressPrinter:
 
 
 def follow(
-    run: RunDirectory, *, stream: TextIO | None = None, poll_seconds: float = POLL_SECONDS
+    run: RunDirectory,
+    *,
+    stream: TextIO | None = None,
+    poll_seconds: float = POLL_SECONDS,
+    on_look: Callable[[RunRecord], object] = lambda record: None,
 ) -> RunRecord:
     """Show a run's progress until it has ended and return its last record.
 
     Args:
+        on_look: told at each look how the run stands.
         stream: where to write; stdout if not given, redrawn in place if it is a terminal.
         poll_seconds: pause between two looks at the run's files.
     """
@@ -94,6 +99,7 @@ def follow(
             said = last_words(log) or said
             text = progress_line(record, reader, said)
             printer.show(text, key=(record.state, record.stage), logged=logged)
+            on_look(record)
             if not is_active(record):
                 return record
             time.sleep(poll_seconds)

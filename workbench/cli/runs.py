@@ -15,6 +15,7 @@ from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.tail import LineTail, read_small
 from workbench.base.text import clean
+from workbench.cli.announce import Announcer
 from workbench.cli.execute import BAD_USAGE, DONE, FAILED
 from workbench.cli.output import (
     duration,
@@ -179,19 +180,26 @@ def logs(arguments: argparse.Namespace, paths: Paths) -> int:
     run = find_run(paths, arguments.run)
     tail, last = _last_lines(run, arguments.lines)
     _print_lines(last)
-    while arguments.follow:
-        active = is_active(read_record(run))
+    if arguments.follow:
+        with Announcer(run, paths) as announcer:
+            _follow_log(run, tail, announcer)
+    if tail.partial and not is_active(read_record(run)):
+        _print_lines([_shown(tail.partial)])
+    return DONE
+
+
+def _follow_log(run: RunDirectory, tail: LineTail, announcer: Announcer) -> None:
+    while True:
+        record = read_record(run)
         lines = _new_lines(tail)
         _print_lines(lines)
         if tail.more:
             continue
-        if not active and not lines:
-            break
+        announcer.look(record)
+        if not is_active(record) and not lines:
+            return
         if not lines:
             time.sleep(LOG_POLL_SECONDS)
-    if tail.partial and not is_active(read_record(run)):
-        _print_lines([_shown(tail.partial)])
-    return DONE
 
 
 def _last_lines(run: RunDirectory, wanted: int) -> tuple[LineTail, deque[str]]:

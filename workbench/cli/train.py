@@ -8,6 +8,7 @@ from pathlib import Path
 
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
+from workbench.cli.announce import Announcer
 from workbench.cli.execute import INTERRUPTED, report
 from workbench.cli.follow import follow
 from workbench.cli.output import one_line, print_json
@@ -125,7 +126,9 @@ def follow_to_end(run: RunDirectory, *, as_json: bool = False) -> int:
     print(f"Run {run.id}", file=say)
     print(f"in {one_line(run.path)}", file=say, flush=True)
     try:
-        record = follow(run, stream=sys.stderr if as_json else None)
+        with Announcer(run, Paths.from_environment()) as announcer:
+            stream = sys.stderr if as_json else None
+            record = follow(run, stream=stream, on_look=announcer.look)
     except KeyboardInterrupt:
         print(detached(run), file=sys.stderr)
         return INTERRUPTED

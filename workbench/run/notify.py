@@ -111,6 +111,25 @@ def end_sentence(run_name: str, state: str, seconds: float, detail: str = "") ->
     return clean(words, newlines=False)
 
 
+def describe_end(run: RunDirectory, record: RunRecord) -> str:
+    """How a run ended, in one sentence."""
+    seconds = record.finished - record.started if record.finished and record.started else 0.0
+    accuracy = end_values(run, record)[1] if record.state == "finished" else None
+    return end_sentence(record.name or run.id, record.state, seconds, _detail(record, accuracy))
+
+
+def _detail(record: RunRecord, accuracy: float | None) -> str:
+    if accuracy is not None:
+        return f"accuracy {accuracy:.2f}"
+    return str((record.error or {}).get("what") or "")
+
+
+def progress_words(record: RunRecord) -> str:
+    """`dpo 12/40 quickstart`, for a terminal's title."""
+    step = f" {record.step}/{record.max_steps}" if record.max_steps else f" {label(record.state)}"
+    return f"{record.stage}{step} {record.name}".strip()
+
+
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
