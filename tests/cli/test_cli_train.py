@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkpoint_files import write_adapter, write_checkpoint
 
 from workbench.base.files import write_atomic
 from workbench.base.paths import Paths
@@ -27,9 +28,11 @@ class Worker:
     def __init__(self) -> None:
         self.changes: dict[str, Any] = {"state": "finished", "results": {"dpo": RESULT}}
         self.launched: list[RunDirectory] = []
+        self.accepted = False
 
-    def launch(self, run: RunDirectory) -> int:
+    def launch(self, run: RunDirectory, *, accept_changes: bool = False) -> int:
         self.launched.append(run)
+        self.accepted = accept_changes
         end = {"pid": 4242, "step": 6, "max_steps": 6, "started": 1000.0, "finished": 1061.0}
         update_record(run, **{**end, **self.changes})
         return 4242
@@ -128,11 +131,55 @@ def test_a_run_from_another_starts_with_its_adapter(
     make_run: MakeRun, worker: Worker, paths: Paths
 ) -> None:
     parent = make_run(name="parent")
-    parent.output("dpo").mkdir()
-    write_atomic(parent.output("dpo") / "adapter_config.json", "{}")
+    write_adapter(parent.output("dpo"))
     assert main(["run", "short.yaml", "--from", "parent"]) == 0
-    record = read_record(worker.launched[0])
-    assert (record.parent, record.start_adapter) == (parent.id, str(parent.output("dpo")))
+    (run,) = worker.launched
+    record = read_record(run)
+    assert (record.parent, record.start_adapter) == (parent.id, str(run.start))
+    assert record.start_reference == ""
+    assert (run.start / "adapter_model.safetensors").is_file()
+
+
+def test_a_run_from_a_checkpoint_of_another(
+    make_run: MakeRun, worker: Worker, paths: Paths, capsys: Capture
+) -> None:
+    parent = make_run(name="parent")
+    write_checkpoint(parent.output("dpo"), 8)
+    assert main(["run", "short.yaml", "--from", "parent@8", "--detach"]) == 0
+    (run,) = worker.launched
+    record = read_record(run)
+    assert (record.parent_stage, record.parent_step) == ("dpo", 8)
+    assert record.start_reference == "base"
+    capsys.readouterr()
+    assert main(["status", run.id]) == 0
+    assert f"parent   forked from {parent.id} at dpo step 8" in capsys.readouterr().out
+    assert main(["run", "short.yaml", "--from", "parent@6"]) == 2
+    assert "no checkpoint of step 6. It has dpo:8." in capsys.readouterr().err
+
+
+def test_fork_takes_the_runs_own_recipe(
+    make_run: MakeRun, worker: Worker, paths: Paths, capsys: Capture
+) -> None:
+    parent = make_run("stopped", name="parent")
+    write_checkpoint(parent.output("dpo"), 8)
+    command = ["fork", "parent", "--at", "8", "--set", "beta=0.5", "--name", "child"]
+    assert main([*command, "--detach", "--json"]) == 0
+    (run,) = worker.launched
+    assert json.loads(capsys.readouterr().out)["run"] == run.id
+    assert load_recipe(run.recipe).values("dpo")["beta"] == 0.5
+    record = read_record(run)
+    assert (record.name, record.parent, record.parent_step) == ("child", parent.id, 8)
+    assert main(["fork", "parent", "--set", "lora_r=8"]) == 1
+    assert "the checkpoint has r 16, the config says 8" in capsys.readouterr().err
+    assert worker.launched == [run]
+
+
+def test_resume_can_accept_changes(make_run: MakeRun, worker: Worker) -> None:
+    make_run("stopped")
+    assert main(["resume", "last", "--detach"]) == 0
+    assert not worker.accepted
+    assert main(["resume", "last", "--detach", "--accept-changes"]) == 0
+    assert worker.accepted
 
 
 @pytest.mark.parametrize(

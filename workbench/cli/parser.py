@@ -73,7 +73,10 @@ def _add_training(commands: Commands) -> None:
     )
     run.add_argument("--stage", choices=STAGES, help="train this stage alone")
     run.add_argument(
-        "--from", dest="parent", metavar="RUN", help="start from the adapter of this run"
+        "--from",
+        dest="parent",
+        metavar="RUN[@PLACE]",
+        help="start from the final adapter of this run, or from RUN@8 (a step), RUN@sft, RUN@sft:8",
     )
     run.add_argument("--name", default="", help="a name for the run")
     run.add_argument("--detach", action="store_true", help="print the run's id and return at once")
@@ -83,6 +86,12 @@ def _add_training(commands: Commands) -> None:
     resume = _command(commands, "resume", "train:resume_run", "go on from the last checkpoint")
     resume.add_argument("run", metavar="RUN", help=RUN_HELP)
     resume.add_argument("--detach", action="store_true", help="return at once")
+    resume.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="go on although settings or data have changed since the checkpoint",
+    )
+    _add_fork(commands)
     for parser in (run, resume):
         parser.add_argument(
             "--queue", action="store_true", help="start it when its device is free; return at once"
@@ -93,6 +102,30 @@ def _add_training(commands: Commands) -> None:
         parser.add_argument(
             "--stop-on-failure", action="store_true", help="pause the queue if this run fails"
         )
+
+
+def _add_fork(commands: Commands) -> None:
+    fork = _command(
+        commands,
+        "fork",
+        "train:fork",
+        "train the weights of a run's checkpoint further in a new run",
+        json=True,
+    )
+    fork.add_argument("run", metavar="RUN", help=RUN_HELP)
+    fork.add_argument(
+        "--at", metavar="PLACE", default="", help="a step (8), sft:8 or sft; default: the newest"
+    )
+    fork.add_argument(
+        "--set",
+        dest="settings",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change a value of the run's recipe; may be repeated",
+    )
+    fork.add_argument("--name", default="", help="a name for the new run")
+    fork.add_argument("--detach", action="store_true", help="print the run's id and return at once")
 
 
 def _add_recipes(commands: Commands) -> None:

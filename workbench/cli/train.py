@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from workbench.base.paths import Paths
-from workbench.base.problems import Problem, ProblemError
+from workbench.base.problems import ProblemError
 from workbench.cli.announce import Announcer
 from workbench.cli.execute import INTERRUPTED, report
 from workbench.cli.follow import follow
@@ -18,11 +17,12 @@ from workbench.cli.runs import end_code, print_summary, run_json
 from workbench.recipe.checks import check, errors
 from workbench.recipe.recipe import Recipe
 from workbench.run.devices import check_device, visible_slots
-from workbench.run.directory import RunDirectory, create_run, find_run
+from workbench.run.directory import Origin, RunDirectory, create_run, find_run
 from workbench.run.dispatcher import assign_device
 from workbench.run.launch import launch, resume
+from workbench.run.lineage import find_origin, fit_recipe, fork_recipe
 from workbench.run.notify import keep_end_command
-from workbench.run.record import is_active, read_record
+from workbench.run.record import read_record
 
 
 def run(arguments: argparse.Namespace, paths: Paths) -> int:
@@ -37,14 +37,18 @@ def run(arguments: argparse.Namespace, paths: Paths) -> int:
     if device:
         assign_device(started, device)
     launch(started)
-    if arguments.detach:
-        if arguments.json:
-            pid = read_record(started).pid
-            print_json({"run": started.id, "path": started.path, "pid": pid})
-        else:
-            print(started.id)
-        return 0
-    return follow_to_end(started, as_json=arguments.json)
+    return _report_launched(started, arguments)
+
+
+def _report_launched(run: RunDirectory, arguments: argparse.Namespace) -> int:
+    """Follow a run that has been launched, or only name it with `--detach`."""
+    if not arguments.detach:
+        return follow_to_end(run, as_json=arguments.json)
+    if arguments.json:
+        print_json({"run": run.id, "path": run.path, "pid": read_record(run).pid})
+    else:
+        print(run.id)
+    return 0
 
 
 def _enqueue(run: RunDirectory, arguments: argparse.Namespace, paths: Paths) -> int:
@@ -66,44 +70,49 @@ def start(
     return made
 
 
+def refuse_problems(recipe: Recipe, paths: Paths) -> None:
+    """Report a recipe's warnings on stderr; ProblemError for what forbids a launch."""
+    problems = check(recipe, paths)
+    if fatal := errors(problems):
+        raise ProblemError(*fatal)
+    if problems:
+        report(ProblemError(*problems))
+
+
 def prepare(
     paths: Paths, recipe: Recipe, *, name: str = "", parent: str | None = None
 ) -> RunDirectory:
     """Check a recipe and make a run of it. Warnings go to stderr; ProblemError for what forbids it.
 
     Args:
-        parent: key of the run whose newest adapter the first stage starts from.
+        parent: key of the run whose adapter the first stage starts from, or `KEY@PLACE`.
     """
-    problems = check(recipe, paths)
-    fatal = errors(problems)
-    if fatal:
-        raise ProblemError(*fatal)
-    if problems:
-        report(ProblemError(*problems))
-    if parent is None:
-        made = create_run(paths, recipe, name=name)
-    else:
-        source = find_run(paths, parent)
-        made = create_run(
-            paths, recipe, name=name, parent=source.id, start_adapter=newest_adapter(source)
-        )
-    return made
+    refuse_problems(recipe, paths)
+    origin = None
+    if parent is not None:
+        recipe, origin = begin_with(paths, recipe, parent)
+    return create_run(paths, recipe, name=name, origin=origin)
 
 
-def newest_adapter(run: RunDirectory) -> Path:
-    """Folder of the adapter of a run's last stage that has one, else its newest checkpoint's.
+def begin_with(paths: Paths, recipe: Recipe, parent: str) -> tuple[Recipe, Origin]:
+    """What `--from RUN` or `--from RUN@PLACE` begins with, and the recipe's stages behind it."""
+    key, _, place = parent.partition("@")
+    source = find_run(paths, key)
+    if not place:
+        return recipe, find_origin(source, keep_reference=False)
+    origin = find_origin(source, place, keep_reference=not place.isalpha())
+    return fit_recipe(recipe, origin), origin
 
-    Raises:
-        ProblemError: The run has trained no adapter yet.
-    """
-    record = read_record(run)
-    for stage in reversed(record.stages):
-        checkpoints = run.checkpoints(stage)
-        adapter = run.adapter(stage) or (checkpoints[-1] if checkpoints else None)
-        if adapter is not None and (adapter / "adapter_config.json").is_file():
-            return adapter
-    hint = "Wait for its first checkpoint." if is_active(record) else "Name another run."
-    raise ProblemError(Problem(f"run {run.id} has no adapter", "--from", hint))
+
+def fork(arguments: argparse.Namespace, paths: Paths) -> int:
+    """Train a run's checkpoint further in a new run, with the run's own recipe."""
+    parent = find_run(paths, arguments.run)
+    recipe, origin = fork_recipe(parent, arguments.at, arguments.settings)
+    refuse_problems(recipe, paths)
+    name = arguments.name or read_record(parent).name
+    forked = create_run(paths, recipe, name=name, origin=origin)
+    launch(forked)
+    return _report_launched(forked, arguments)
 
 
 def resume_run(arguments: argparse.Namespace, paths: Paths) -> int:
@@ -113,7 +122,7 @@ def resume_run(arguments: argparse.Namespace, paths: Paths) -> int:
         return _enqueue(found, arguments, paths)
     if arguments.device:
         assign_device(found, check_device(arguments.device, visible_slots()))
-    resume(found)
+    resume(found, accept_changes=arguments.accept_changes)
     if arguments.detach:
         print(found.id)
         return 0

@@ -16,6 +16,7 @@ import psutil
 from workbench.base.locks import is_locked, take_lock
 from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.recipe import load_recipe
+from workbench.run.changes import refuse_changes
 from workbench.run.devices import slot_environment
 from workbench.run.directory import RunDirectory
 from workbench.run.processes import end_processes, find_process
@@ -201,11 +202,14 @@ def _signal(run: RunDirectory, record: RunRecord, *, kill: bool) -> bool:
         return False
 
 
-def resume(run: RunDirectory) -> int:
+def resume(run: RunDirectory, *, accept_changes: bool = False) -> int:
     """Start the worker again; it goes on from its newest complete checkpoint.
 
+    Args:
+        accept_changes: Go on although settings or data are not those of the checkpoint.
+
     Raises:
-        ProblemError: The run is at work or has finished.
+        ProblemError: The run is at work or has finished, or something has changed.
     """
     refuse_distrusted(run)
     record = read_record(run)
@@ -214,6 +218,10 @@ def resume(run: RunDirectory) -> int:
     if record.state == "finished":
         hint = "Start a new run with more steps; --from takes its adapter as the beginning."
         raise ProblemError(Problem("the run is finished already", run.id, hint))
+    changes = refuse_changes(run, accept=accept_changes)
+    if changes:
+        said = f"Resumed with changes: {'; '.join(str(change) for change in changes)}."
+        update_record(run, notes=[*record.notes, said])
     return launch(run)
 
 
