@@ -25,11 +25,14 @@ import psutil
 
 from workbench.base.files import LineTail, append_json
 from workbench.base.locks import lock_again
+from workbench.base.paths import Paths
 from workbench.base.problems import Problem
 from workbench.base.text import clean
 from workbench.run.directory import RunDirectory
 from workbench.run.ending import Ending, conclude, signal_name
 from workbench.run.evidence import MemoryKills, boot_id, memory_kills
+from workbench.run.notify import run_end_hook
+from workbench.run.preferences import load_preferences
 from workbench.run.processes import RUN_VARIABLE, end_processes
 from workbench.run.record import (
     RunRecord,
@@ -221,8 +224,12 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return fail_to_start(run, error)
     end_processes(run)
-    supervisor.complete(code)
+    record = supervisor.complete(code)
+    # The end is known: a resume need not wait for the user's command.
     os.close(lock)
+    preferences, _ = load_preferences(Paths.from_environment())
+    if problem := run_end_hook(run, record, preferences):
+        say(problem)
     return 0
 
 
