@@ -106,7 +106,7 @@ def read_record(run: RunDirectory) -> RunRecord:
     """
     try:
         record = _parse(run)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError) as error:
         what = f"run.json cannot be read ({error})"
         hint = (
             "The other files of the run directory are untouched; delete the run if it is of no use."
@@ -192,7 +192,10 @@ def write_end(run: RunDirectory, **changes: Any) -> RunRecord:
 
 
 def _parse(run: RunDirectory) -> RunRecord:
-    raw = json.loads(read_small(run.record))
+    try:
+        raw = json.loads(read_small(run.record))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if not isinstance(raw, dict):
         raise ValueError("not a JSON object")
     names = {f.name for f in dataclasses.fields(RunRecord)}

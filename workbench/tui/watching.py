@@ -104,7 +104,7 @@ class RunWatcher:
             lines += [_shown(line) for line in new[-LOG_LINES:]]
             if not self._log.more:
                 break
-            if chunk == LOG_CHUNKS_PER_LOOK - 2:
+            if chunk == LOG_CHUNKS_PER_LOOK - 3:
                 # It grows faster than anybody reads: go on near its end.
                 self._log.skip_to_last(LOG_START_BYTES)
                 lines.append(CUT_MARK)
