@@ -92,11 +92,25 @@ def hub_snapshot(source: str) -> Path | None:
     return found[-1].parent if found else None
 
 
+def model_location(source: str, recipe_folder: Path, models: Path) -> Path | None:
+    """Where a model's files lie on this machine, if they do. Never uses the network."""
+    folder = model_folder(source, models) or local_folder(source, recipe_folder)
+    return folder or (hub_snapshot(source) if not looks_local(source) else None)
+
+
+def pickled_weights(folder: Path) -> str:
+    """Name of a model's weights file where it has pickled ones alone, empty where it does not."""
+    if any(folder.glob("*.safetensors")) or any(folder.glob("*.gguf")):
+        return ""
+    patterns = ("pytorch_model*.bin", "adapter_model.bin", "consolidated*.pth")
+    found = (file.name for pattern in patterns for file in sorted(folder.glob(pattern)))
+    return next(found, "")
+
+
 def model_config(source: str, recipe_folder: Path, models: Path) -> dict[str, Any] | None:
     """The model's config.json as far as this machine has it, else None. Never uses the network."""
     known = pypi_model(source)
-    folder = model_folder(source, models) or local_folder(source, recipe_folder)
-    folder = folder or (hub_snapshot(source) if not looks_local(source) else None)
+    folder = model_location(source, recipe_folder, models)
     if folder is not None:
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

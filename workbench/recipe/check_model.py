@@ -13,10 +13,17 @@ from workbench.recipe.base_model import (
     local_folder,
     looks_local,
     model_config,
+    model_location,
+    pickled_weights,
     pypi_model,
 )
 from workbench.recipe.estimate import module_shapes
 from workbench.recipe.recipe import Recipe
+
+CONVERT_HINT = (
+    "Such a file can run code when it is read. Take a model with .safetensors, or convert it: "
+    "https://huggingface.co/spaces/safetensors/convert."
+)
 
 
 def check_model(recipe: Recipe, models: Path) -> Iterator[Problem]:
@@ -39,15 +46,24 @@ def check_model(recipe: Recipe, models: Path) -> Iterator[Problem]:
     if config is None:
         return
     if config.get("auto_map") and not recipe.get("trust_remote_code", stage):
-        hint = "Set trust_remote_code: true only if you trust its author."
+        hint = (
+            "Only if you trust its author: set trust_remote_code: true and launch with "
+            f"--trust-remote-code {source}."
+        )
         yield Problem(f"{source} brings code of its own", where, hint)
+    folder = model_location(source, recipe.path.parent, models)
+    if folder is not None and (file := pickled_weights(folder)):
+        yield Problem(f"{source} has its weights in {file} only", where, CONVERT_HINT)
     for name in recipe.stages:
         yield from _check_targets(recipe, name, config)
 
 
 def _check_targets(recipe: Recipe, stage: str, config: dict[str, Any]) -> Iterator[Problem]:
     targets = recipe.get("lora_target_modules", stage)
-    shapes = module_shapes(config)
+    try:
+        shapes = module_shapes(config)
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return  # an odd config.json; whether the model loads, transformers will say
     if not shapes or not recipe.get("use_peft", stage) or not targets:
         return
     names = [targets] if isinstance(targets, str) else targets

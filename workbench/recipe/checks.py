@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem
+from workbench.recipe.caution import (
+    TOKEN_HINT,
+    faults,
+    refuse_code,
+    secrets,
+    wants_code,
+)
 from workbench.recipe.check_data import check_data
 from workbench.recipe.check_model import check_model
 from workbench.recipe.check_values import check_value
@@ -25,19 +33,22 @@ SHARED_ADAPTER_KEYS = (
     "load_in_4bit",
     "load_in_8bit",
 )
-SECRET_KEYS = ("hub_token",)
-ALLOWED_VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-ALLOWED_VARIABLE_PREFIXES = ("HF_", "TRANSFORMERS_", "TOKENIZERS_", "TORCH_", "PYTORCH_", "WANDB_")
+SECRET_KEYS = ("hub_token", "push_to_hub_token")
 
 
-def check(recipe: Recipe, paths: Paths | None = None) -> list[Problem]:
+def check(recipe: Recipe, paths: Paths | None = None, *, trusted_model: str = "") -> list[Problem]:
     """All problems of a recipe at once, in the order of the file, errors and warnings.
 
     Uses local files only: data files and, where they are on this machine, model configs.
+
+    Args:
+        trusted_model: The model, as the recipe names it, whose own code may run.
     """
     models = (paths or Paths.from_environment()).models
     problems = [*_check_keys(recipe), *_check_environment(recipe)]
+    problems += secrets(recipe.text, recipe.document.source)
     for stage in recipe.stages:
+        problems += _check_caution(recipe, stage, trusted_model)
         problems += _check_stage(recipe, stage)
         problems += check_data(recipe, stage)
     problems += _check_stages_together(recipe)
@@ -77,8 +88,7 @@ def _check_key(
     if key == "env":
         return
     if key in SECRET_KEYS:
-        hint = "Set HF_TOKEN in the environment or log in with `hf auth login`."
-        yield Problem(f"{key} does not belong into a file", where, hint)
+        yield Problem(f"{key} does not belong into a file", where, TOKEN_HINT)
         return
     field = schema.field(key, stage)
     if field is None:
@@ -101,20 +111,30 @@ def _check_probe_prompts(recipe: Recipe, value: Any) -> Iterator[Problem]:
 
 
 def _check_environment(recipe: Recipe) -> Iterator[Problem]:
-    """A recipe from someone else must not be able to preload a library or plant a token."""
-    variables = recipe.data.get("env")
-    if variables is None:
+    """`env` is a mapping, at the top of the file or in a section."""
+    for path in (("env",), *((stage, "env") for stage in recipe.stages)):
+        section = recipe.data if len(path) == 1 else recipe.data.get(path[0])
+        variables = section.get("env") if isinstance(section, dict) else None
+        if variables is not None and not isinstance(variables, dict):
+            hint = "Write `env: {OMP_NUM_THREADS: 8}`."
+            yield Problem("env is not a mapping", recipe.document.where(path), hint)
+
+
+def _check_caution(recipe: Recipe, stage: str, trusted_model: str) -> Iterator[Problem]:
+    """What a recipe from a stranger must not be able to do."""
+    values = recipe.values(stage)
+    for (key, *inner), problem in faults(values):
+        where = recipe.document.where((*recipe.path_of(key, stage), *inner))
+        yield replace(problem, where=where)
+    if not (wish := wants_code(values)):
         return
-    if not isinstance(variables, dict):
-        where = recipe.document.where(("env",))
-        yield Problem("env is not a mapping", where, "Write `env: {OMP_NUM_THREADS: 8}`.")
-        return
-    for name in variables:
-        allowed = name in ALLOWED_VARIABLES or name.startswith(ALLOWED_VARIABLE_PREFIXES)
-        if not allowed or "TOKEN" in name or "KEY" in name:
-            where = recipe.document.where(("env", name))
-            hint = "Set it in the shell that starts the run."
-            yield Problem(f"a recipe may not set the variable {name}", where, hint)
+    where = recipe.document.where(recipe.path_of(wish.split(":")[0], stage))
+    refusal = refuse_code(values, recipe.model, trusted_model)
+    if refusal is not None:
+        yield replace(refusal, where=where)
+    else:
+        what = f"{recipe.model} may run Python code of its own on this machine, with your rights"
+        yield Problem(what, where, "", "warning")
 
 
 def _check_stage(recipe: Recipe, stage: str) -> Iterator[Problem]:
