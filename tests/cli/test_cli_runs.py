@@ -150,11 +150,9 @@ def test_a_bad_line_count_is_bad_usage(count: str, capsys: Capture) -> None:
 
 
 def test_stop_of_a_run_that_has_ended(make_run: MakeRun, capsys: Capture) -> None:
-    run = make_run("finished")
-    assert main(["stop", "last"]) == 1
-    assert capsys.readouterr().err == (
-        f"{run.id}: the run is finished, not running. Nothing to stop.\n"
-    )
+    make_run("finished")
+    assert main(["stop", "last"]) == 0
+    assert capsys.readouterr().out == "The run is finished; there is nothing to stop.\n"
 
 
 def test_stop_says_what_happens_now(

@@ -34,6 +34,7 @@ from workbench.run.lineage import describe_lineage
 from workbench.run.metrics import MetricsReader
 from workbench.run.queue import Queue
 from workbench.run.record import RunRecord, is_active, read_record
+from workbench.run.states import label
 from workbench.run.trust import distrust
 
 LOG_POLL_SECONDS = 0.3
@@ -80,14 +81,14 @@ def status(arguments: argparse.Namespace, paths: Paths) -> int:
     if arguments.json:
         print_json(run_json(run, record))
         return DONE
-    lines = [("run", run.id), ("title", record.title), ("state", record.state)]
+    lines = [("run", run.id), ("title", record.title), ("state", label(record.state))]
     lines += [("step", _progress(record)), ("model", record.model_source)]
     lines += [("parent", describe_lineage(record)), ("started", local_time(record.started))]
     lines += [("took" if record.finished else "since", _elapsed(record)), ("folder", str(run.path))]
     lines += [("note", distrust(run, record))]
-    for label, value in lines:
+    for name, value in lines:
         if value:
-            print(f"{label:<8} {one_line(value)}")
+            print(f"{name:<8} {one_line(value)}")
     for name, metric in _latest(run).items():
         print(f"  {one_line(name):<28} {number(metric)}")
     _print_results(record)
@@ -131,7 +132,7 @@ def read_scores(run: RunDirectory) -> dict[str, Any]:
 def print_summary(run: RunDirectory, record: RunRecord) -> None:
     """A few lines on a run that has ended, and the command that comes next."""
     took = _elapsed(record)
-    print(f"{run.id} {record.state}{f' after {took}' if took else ''}")
+    print(f"{run.id} {label(record.state)}{f' after {took}' if took else ''}")
     _print_results(record)
     if record.state == "finished":
         print(f"Compare base and tuned: dpo-workbench compare {run.id}")

@@ -10,9 +10,11 @@ from textual.content import Content
 from textual.message import Message
 
 from workbench.base.problems import Problem, ProblemError
-from workbench.tui.board import RESUMABLE, RunRow
+from workbench.run.states import label
+from workbench.tui.board import RunRow
 from workbench.tui.dialogs.confirm import ConfirmDialog
-from workbench.tui.messages import Failed, RunStarted, Said
+from workbench.tui.messages import Changed, Failed, RunStarted, Said
+from workbench.tui.queueing import enqueue, take_free_device
 from workbench.tui.render import join, lines, plain
 
 if TYPE_CHECKING:
@@ -35,38 +37,75 @@ class RunActions:
 
     def review(self, path: Path, name: str) -> None:
         """Show what a launch would do; start it when the person says so."""
-        from workbench.tui.dialogs.review import ReviewDialog
+        from workbench.tui.dialogs.review import ReviewAnswer, ReviewDialog
 
-        def answered(run_name: str | None) -> None:
-            if run_name is not None:
-                self._launch(path, run_name)
+        def answered(answer: ReviewAnswer | None) -> None:
+            if answer is not None:
+                self._launch(path, answer.name, queued=answer.queued)
 
         self._app.push_screen(ReviewDialog(path, name), answered)
 
-    def _launch(self, path: Path, name: str) -> None:
-        services = self._services
+    def _launch(self, path: Path, name: str, *, queued: bool) -> None:
+        services, rows = self._services, self._app.rows
 
         def work() -> Message:
             from workbench.recipe.recipe import load_recipe
             from workbench.run.directory import create_run
 
             run = create_run(services.paths, load_recipe(path), name=name)
+            if queued:
+                place = enqueue(services, run)
+                return Said(f"{name} is number {place} in the queue. Press 2 to see it.")
+            take_free_device(run, rows)
             services.launcher.launch(run)
             return RunStarted(run.id)
 
-        self._app.say("Starting the run ...")
+        if not queued:
+            self._app.say("Starting the run ...")
         self.in_thread("The run could not be started", work)
 
-    def stop(self, row: RunRow) -> None:
-        """Stop a live run after a question."""
-        if not row.active:
-            self._app.say(f"This run is {row.state}; there is nothing to stop.")
+    def queue(self, row: RunRow) -> None:
+        """Put a run that could be started into the queue, or take it out."""
+        if not row.place and not row.resumable:
+            self._app.say(f"This run is {label(row.state)}; it cannot wait in the queue.")
             return
-        again = row.state == "stopping"
+        services, run = self._services, self.directory(row.id)
+
+        def work() -> Message:
+            from workbench.run.queue import Queue
+
+            if row.place:
+                Queue.of(services.paths).remove(row.id)
+                return Said("Out of the queue. Q puts it back, R starts it now.")
+            return Said(f"Number {enqueue(services, run)} in the queue.")
+
+        self.in_thread("The queue could not be changed", work)
+
+    def move(self, row: RunRow, by: int) -> None:
+        """Let a waiting run start earlier (`by` < 0) or later."""
+        paths = self._services.paths
+
+        def work() -> Message:
+            from workbench.run.queue import Queue
+
+            Queue.of(paths).move(row.id, by)
+            return Changed()
+
+        self.in_thread("The queue could not be changed", work)
+
+    def stop(self, row: RunRow) -> None:
+        """Stop a live run after a question; take one that waits out of the queue."""
+        if row.place:
+            self.queue(row)
+            return
+        if not row.active:
+            self._app.say(f"This run is {label(row.state)}; there is nothing to stop.")
+            return
+        kill = row.state in ("stopping", "stalled")
         text = (
-            "It is already stopping. Kill it now? What was trained since its last checkpoint "
-            "would be lost."
-            if again
+            f"It is {row.state}. Kill it now? What was trained since its last checkpoint would be "
+            "lost; a checkpoint that is being written is waited for."
+            if kill
             else "It finishes its step and saves a checkpoint, so that it can be resumed."
         )
 
@@ -75,22 +114,22 @@ class RunActions:
                 launcher = self._services.launcher
                 run = self.directory(row.id)
                 self.in_thread(
-                    "The run could not be stopped", lambda: Said(launcher.stop(run, kill=again))
+                    "The run could not be stopped", lambda: Said(launcher.stop(run, kill=kill))
                 )
 
         self._app.push_screen(
             ConfirmDialog(
-                "Kill this run?" if again else "Stop this run?",
+                "Kill this run?" if kill else "Stop this run?",
                 _about(row, text),
-                yes="Kill" if again else "Stop",
+                yes="Kill" if kill else "Stop",
             ),
             answered,
         )
 
     def resume(self, row: RunRow) -> None:
         """Start a stopped, failed or lost run again from its last checkpoint."""
-        if row.state not in RESUMABLE:
-            self._app.say(f"This run is {row.state}; there is nothing to resume.")
+        if not row.resumable:
+            self._app.say(f"This run is {label(row.state)}; there is nothing to resume.")
             return
         launcher, run = self._services.launcher, self.directory(row.id)
 

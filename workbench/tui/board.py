@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from workbench.base.paths import Paths
 from workbench.base.text import clean
+from workbench.run.states import ACTIVE_STATES, RESUMABLE_STATES
 
 if TYPE_CHECKING:
     from workbench.run.directory import RunDirectory
 
 Stamp = tuple[tuple[int, int, int, int], ...]
 TAIL_BYTES = 65_536
-ACTIVE = ("starting", "running", "stopping")
-RESUMABLE = ("stopped", "failed", "lost", "queued")
 ACCURACIES = ("rewards/accuracies", "eval_rewards/accuracies", "mean_token_accuracy")
 
 
@@ -24,6 +23,8 @@ class RunRow:
 
     Attributes:
         error: What went wrong, where, and the next step.
+        device: The queue's name of the device that it has, empty for the first one.
+        place: Its place in the queue, counted from 1; 0 where it does not wait.
         distrust: Why nothing may be done with the run, see `workbench.run.trust`.
     """
 
@@ -42,11 +43,18 @@ class RunRow:
     accuracy: float | None
     error: tuple[str, str, str] | None
     distrust: str = ""
+    device: str = ""
+    place: int = 0
 
     @property
     def active(self) -> bool:
         """Whether a worker is at work on it."""
-        return self.state in ACTIVE
+        return self.state in ACTIVE_STATES
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it can be started, again or for the first time."""
+        return self.state in (*RESUMABLE_STATES, "queued")
 
     def seconds(self, now: float) -> float | None:
         """How long it has trained until now or until its end, None where that is not known."""
@@ -117,7 +125,7 @@ def read_row(run: RunDirectory) -> RunRow:
         created=record.created,
         started=record.started,
         # A lost run has no end record: its last sign of life stands for it.
-        finished=record.finished or (0.0 if record.state in ACTIVE else record.heartbeat),
+        finished=record.finished or (0.0 if record.state in ACTIVE_STATES else record.heartbeat),
         loss=last.get("loss"),
         accuracy=accuracy,
         error=(
@@ -130,6 +138,7 @@ def read_row(run: RunDirectory) -> RunRow:
             else None
         ),
         distrust=distrust(run, record),
+        device=record.device,
     )
 
 

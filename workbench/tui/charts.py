@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from workbench.run.curves import Points
+from workbench.run.states import label
 from workbench.tui.board import RunRow
 from workbench.tui.plot import Series
 from workbench.tui.render import (
@@ -89,14 +90,14 @@ def page(charts: Sequence[Chart], first: int, wanted: int) -> list[Chart]:
 def strip(view: RunView) -> Content:
     """The newest values in one line, as far as there are any."""
     parts: list[Content | str | tuple[str, str]] = []
-    for label, metric, signed in STRIP:
+    for words, metric, signed in STRIP:
         value = view.latest.get(metric)
         # In DPO the accuracy of single tokens only distracts from that of the pairs.
         if value is None or (metric == "mean_token_accuracy" and view.row.stage == "dpo"):
             continue
         text = number(value, 2)
         sign = "+" if signed and value > 0 else ""
-        parts += [(f"{label} ", "$muted"), f"{sign}{text}", "  "]
+        parts += [(f"{words} ", "$muted"), f"{sign}{text}", "  "]
     return join(*parts)
 
 
@@ -168,7 +169,8 @@ def progress(view: RunView, now: float, width: int, *, ascii_only: bool = False)
     cells = max(4, width - tail.cell_length)
     done = round(cells * part)
     full, rest = ("#", "-") if ascii_only else ("━", "─")
-    style = {"failed": "$error", "lost": "$error", "stopped": "$warning"}.get(row.state, "$success")
+    calm = "$success" if row.active or row.state == "finished" else "$warning"
+    style = "$error" if row.error is not None else calm
     return join((full * done, style), (rest * (cells - done), "$line"), tail)
 
 
@@ -182,7 +184,7 @@ def _left(view: RunView) -> float | None:
 def failure(row: RunRow) -> Content:
     """Why a run ended badly and what to do, instead of a traceback."""
     what, where, next_step = row.error or ("", "", "")
-    parts = [sentence(what or f"The run is {row.state}.", style="bold")]
+    parts = [sentence(what or f"The run is {label(row.state)}.", style="bold")]
     if where:
         parts.append(where_line(where))
     next_step = next_step or "Press l for the log, R to resume from the last checkpoint."

@@ -11,15 +11,20 @@ from textual.content import Content
 
 from workbench.base.problems import Problem
 from workbench.base.text import clean
+from workbench.run.states import label
 
 STATE_STYLES = {
     "queued": ("○", "$muted"),
     "starting": ("◌", "$primary"),
     "running": ("●", "$success"),
     "stopping": ("◍", "$warning"),
+    "stalled": ("!", "$warning"),
     "finished": ("✓", "$success"),
     "stopped": ("■", "$warning"),
     "failed": ("✗", "$error"),
+    "diverged": ("✗", "$error"),
+    "out_of_memory": ("✗", "$error"),
+    "killed": ("✗", "$error"),
     "lost": ("?", "$error"),
 }
 _YAML_LINE = re.compile(r"^(\s*(?:- )?)([A-Za-z_][\w./-]*)(:)(?=\s|$)(.*)$")
@@ -140,7 +145,7 @@ def share(part: float | None, whole: float | None) -> str:
 def state_mark(state: str) -> Content:
     """The sign and name of a run's state; the sign tells it where there is no colour."""
     sign, style = STATE_STYLES.get(state, ("?", "$error"))
-    return join((f"{sign} ", style), plain(state, style=style))
+    return join((f"{sign} ", style), plain(label(state), style=style))
 
 
 def stage_mark(stages: tuple[str, ...] | list[str]) -> Content:

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Grid, Vertical
 from textual.widgets import Log, Static
 
-from workbench.tui.board import RESUMABLE, RunRow
+from workbench.tui.board import RunRow
 from workbench.tui.charts import (
     CHARTS,
     PLOTTED,
@@ -226,7 +226,7 @@ class MonitorScreen(WorkbenchScreen):
         if view is None:
             return
         self._show_head(view)
-        bad = view.row.state in ("failed", "lost")
+        bad = view.row.error is not None
         panel = self.query_one("#failure", Static)
         panel.display = bad
         if bad:
@@ -282,7 +282,7 @@ class MonitorScreen(WorkbenchScreen):
         if action == "stop":
             return True if view is not None and view.row.active else None
         if action == "resume":
-            return True if view is not None and view.row.state in RESUMABLE else None
+            return True if view is not None and view.row.resumable else None
         if action == "stage":
             return True if view is not None and len(view.row.stages) > 1 else None
         return True

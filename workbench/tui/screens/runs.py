@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 from textual import on
@@ -10,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from workbench.tui.board import RESUMABLE, RunRow
+from workbench.tui.board import RunRow
 from workbench.tui.render import (
     ago,
     duration,
@@ -28,20 +29,27 @@ from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.widgets.row_table import Column, Row, RowTable
 
 NO_RUNS = "No runs yet.\n\nPress 1, pick a recipe and press r."
-STATE_ACTIONS = {"stop": "active", "resume": "resumable", "delete": "ended"}
+STATE_ACTIONS = {
+    "stop": "active",
+    "resume": "resumable",
+    "delete": "ended",
+    "queue": "queueable",
+    "move": "waiting",
+}
 
 
 class RunsScreen(WorkbenchScreen):
     """Table of runs with the chosen one's story below."""
 
     MODE = "runs"
-    SPEAKING = ("stop", "resume", "delete")
+    SPEAKING = ("stop", "resume", "delete", "queue")
     CSS_PATH = "runs.tcss"
     HELP_TITLE = "Runs"
     HELP_TEXT = (
         "Each launch of a recipe is a run. It trains in a process of its own: closing this app "
         "or losing the connection does not stop it. Stopped, failed and lost runs can be resumed "
-        "from their last checkpoint."
+        "from their last checkpoint.\n\n"
+        "Runs in the queue start one after the other, one for each device, also without this app."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -74,6 +82,30 @@ class RunsScreen(WorkbenchScreen):
             key_display="R",
             id="runs.resume",
             tooltip="Go on from the last checkpoint",
+        ),
+        Binding(
+            "K",
+            "move(-1)",
+            "Earlier",
+            key_display="K",
+            id="runs.earlier",
+            tooltip="Let a waiting run start one place earlier",
+        ),
+        Binding(
+            "J",
+            "move(1)",
+            "Later",
+            key_display="J",
+            id="runs.later",
+            tooltip="Let a waiting run start one place later",
+        ),
+        Binding(
+            "Q",
+            "queue",
+            "Queue",
+            key_display="Q",
+            id="runs.queue",
+            tooltip="Put the run into the queue, or take it out",
         ),
         Binding("d", "delete", "Delete", id="runs.delete", tooltip="Delete the run; asks first"),
         Binding(
@@ -125,7 +157,7 @@ class RunsScreen(WorkbenchScreen):
         nothing.display = not rows
         table.display = bool(rows)
         now = self.bench.services.clock()
-        table.set_rows([Row(row.id, _cells(row, now)) for row in rows])
+        table.set_rows([Row(row.id, _cells(row, now)) for row in sorted(rows, key=_turn)])
         if rows and self.focused is None:
             table.rows.focus()
         self._show_story()
@@ -148,10 +180,14 @@ class RunsScreen(WorkbenchScreen):
         if row is None:
             return None
         allowed = {
-            "active": row.active,
-            "resumable": row.state in RESUMABLE,
+            "active": row.active or row.place > 0,
+            "waiting": row.place > 0,
+            "queueable": row.place > 0 or row.resumable,
+            "resumable": row.resumable,
             "ended": not row.active,
         }
+        if needed == "waiting" and not row.place:
+            return False
         return True if needed is None or allowed[needed] else None
 
     @on(RowTable.Selected)
@@ -178,6 +214,16 @@ class RunsScreen(WorkbenchScreen):
         if self.row is not None:
             self.bench.actions.resume(self.row)
 
+    def action_queue(self) -> None:
+        """Put it into the queue, or take it out."""
+        if self.row is not None:
+            self.bench.actions.queue(self.row)
+
+    def action_move(self, by: int) -> None:
+        """Let it start earlier or later."""
+        if self.row is not None:
+            self.bench.actions.move(self.row, by)
+
     def action_delete(self) -> None:
         """Delete it, after a question."""
         if self.row is not None:
@@ -189,11 +235,24 @@ class RunsScreen(WorkbenchScreen):
             self.bench.copy(str(self.bench.actions.directory(self.row.id).path))
 
 
+def _turn(row: RunRow) -> tuple[bool, float]:
+    """What is at work comes first, then what waits, in its order, then the rest, newest first."""
+    return not row.active, row.place or math.inf
+
+
+def _state(row: RunRow) -> Content:
+    if not row.place:
+        return state_mark(row.state)
+    # The column has no cell for a second digit.
+    words = f"queued {row.place}" if row.place < 10 else f"queue {row.place}"
+    return join(("○ ", "$primary"), words)
+
+
 def _cells(row: RunRow, now: float) -> tuple[Content, ...]:
     steps = f"{row.step}/{row.max_steps}" if row.max_steps else "-"
     accuracy = number(row.accuracy, 2) if row.accuracy is not None else "-"
     return (
-        state_mark(row.state),
+        _state(row),
         plain(row.label),
         plain(row.title, style="$muted"),
         plain(row.stage or "-"),
@@ -219,7 +278,9 @@ def _story(row: RunRow, now: float) -> Content:
     ]
     if row.distrust:
         parts.append(sentence(f"{row.distrust}: it is only shown, nothing is done with it."))
-    if row.error is not None:
+    if row.place:
+        parts.append(next_line("it starts when its device is free; R starts it now"))
+    elif row.error is not None:
         what, where, next_step = row.error
         parts.append(sentence(what, style="$error"))
         if where:
