@@ -40,9 +40,13 @@ def test_a_duplicate_key_is_an_error_with_both_lines() -> None:
         ("a: " + "[" * 3000, "nested too deeply"),
         ("x: " + "y" * 2_000_000, "2,000,003 characters"),
         ("a: 2026-13-45", "cannot read the value"),
+        ("a: !!float", "cannot read the value: no float"),
+        ("a: !!timestamp", "cannot read the value: no timestamp"),
+        ("a: !!bool x", "cannot read the value: no bool"),
     ],
 )
 def test_bad_files_are_problems_not_exceptions(text: str, part: str) -> None:
+    """Row 7."""
     document = parse(text, "r.yaml")
     if part:
         assert part in str(document.problems[0])
@@ -51,6 +55,7 @@ def test_bad_files_are_problems_not_exceptions(text: str, part: str) -> None:
 
 
 def test_an_alias_bomb_is_refused() -> None:
+    """Row 7."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)]
     assert "aliases" in str(parse("\n".join(lines), "r").problems[0])

@@ -154,8 +154,11 @@ class _Builder:
         constructor = yaml.SafeLoader("")
         try:
             return constructor.construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
-            problem = getattr(error, "problem", None) or str(error)
+        except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+            # PyYAML trips over `!!float` and `!!timestamp` with nothing behind them.
+            told = isinstance(error, yaml.YAMLError | ValueError)
+            kind = node.tag.rpartition(":")[2]
+            problem = getattr(error, "problem", None) or (str(error) if told else f"no {kind}")
             self.document.problems.append(
                 Problem(f"cannot read the value: {problem}", self.document.where(path))
             )
