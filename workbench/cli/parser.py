@@ -92,7 +92,12 @@ def _add_training(commands: Commands) -> None:
         help="go on although settings or data have changed since the checkpoint",
     )
     _add_fork(commands)
-    for parser in (run, resume):
+    _add_trust(run)
+    _add_queueing(run, resume)
+
+
+def _add_queueing(*parsers: argparse.ArgumentParser) -> None:
+    for parser in parsers:
         parser.add_argument(
             "--queue", action="store_true", help="start it when its device is free; return at once"
         )
@@ -102,6 +107,16 @@ def _add_training(commands: Commands) -> None:
         parser.add_argument(
             "--stop-on-failure", action="store_true", help="pause the queue if this run fails"
         )
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust-remote-code",
+        dest="trusted_model",
+        metavar="MODEL",
+        default="",
+        help="let this model's own Python code run, if the recipe asks for it",
+    )
 
 
 def _add_fork(commands: Commands) -> None:
@@ -125,6 +140,7 @@ def _add_fork(commands: Commands) -> None:
         help="change a value of the run's recipe; may be repeated",
     )
     fork.add_argument("--name", default="", help="a name for the new run")
+    _add_trust(fork)
     fork.add_argument("--detach", action="store_true", help="print the run's id and return at once")
 
 

@@ -77,7 +77,7 @@ def _problem_line(problem: Problem) -> str:
 def show(arguments: argparse.Namespace, paths: Paths) -> int:
     """Print the flat TRL config of each stage as YAML documents, its totals as comments."""
     recipe = load(paths, arguments.recipe, stage=arguments.stage)
-    fatal = errors(check(recipe, paths))
+    fatal = errors(check(recipe, paths, trusted_model=recipe.model))
     if fatal:
         raise ProblemError(*fatal)
     documents = [_stage_document(recipe, stage, paths) for stage in recipe.stages]

@@ -22,14 +22,17 @@ from workbench.run.dispatcher import assign_device
 from workbench.run.launch import launch, resume
 from workbench.run.lineage import find_origin, fit_recipe, fork_recipe
 from workbench.run.notify import keep_end_command
-from workbench.run.record import read_record
+from workbench.run.record import read_record, trust_model
 
 
 def run(arguments: argparse.Namespace, paths: Paths) -> int:
     """Check a recipe, make a run of it, start it, and follow it unless `--detach`."""
     recipe = load(paths, arguments.recipe, settings=arguments.settings, stage=arguments.stage)
     device = check_device(arguments.device, visible_slots()) if arguments.device else ""
-    started = prepare(paths, recipe, name=arguments.name, parent=arguments.parent)
+    trusted = arguments.trusted_model
+    started = prepare(
+        paths, recipe, name=arguments.name, parent=arguments.parent, trusted_model=trusted
+    )
     if arguments.on_end:
         keep_end_command(started, arguments.on_end)
     if arguments.queue:
@@ -70,9 +73,9 @@ def start(
     return made
 
 
-def refuse_problems(recipe: Recipe, paths: Paths) -> None:
+def refuse_problems(recipe: Recipe, paths: Paths, trusted_model: str = "") -> None:
     """Report a recipe's warnings on stderr; ProblemError for what forbids a launch."""
-    problems = check(recipe, paths)
+    problems = check(recipe, paths, trusted_model=trusted_model)
     if fatal := errors(problems):
         raise ProblemError(*fatal)
     if problems:
@@ -80,18 +83,26 @@ def refuse_problems(recipe: Recipe, paths: Paths) -> None:
 
 
 def prepare(
-    paths: Paths, recipe: Recipe, *, name: str = "", parent: str | None = None
+    paths: Paths,
+    recipe: Recipe,
+    *,
+    name: str = "",
+    parent: str | None = None,
+    trusted_model: str = "",
 ) -> RunDirectory:
     """Check a recipe and make a run of it. Warnings go to stderr; ProblemError for what forbids it.
 
     Args:
         parent: key of the run whose adapter the first stage starts from, or `KEY@PLACE`.
+        trusted_model: the model, as the recipe names it, whose own code may run.
     """
-    refuse_problems(recipe, paths)
+    refuse_problems(recipe, paths, trusted_model)
     origin = None
     if parent is not None:
         recipe, origin = begin_with(paths, recipe, parent)
-    return create_run(paths, recipe, name=name, origin=origin)
+    made = create_run(paths, recipe, name=name, origin=origin)
+    trust_model(made, trusted_model)
+    return made
 
 
 def begin_with(paths: Paths, recipe: Recipe, parent: str) -> tuple[Recipe, Origin]:
@@ -108,9 +119,11 @@ def fork(arguments: argparse.Namespace, paths: Paths) -> int:
     """Train a run's checkpoint further in a new run, with the run's own recipe."""
     parent = find_run(paths, arguments.run)
     recipe, origin = fork_recipe(parent, arguments.at, arguments.settings)
-    refuse_problems(recipe, paths)
-    name = arguments.name or read_record(parent).name
-    forked = create_run(paths, recipe, name=name, origin=origin)
+    record = read_record(parent)
+    trusted = arguments.trusted_model or record.trusted_model
+    refuse_problems(recipe, paths, trusted)
+    forked = create_run(paths, recipe, name=arguments.name or record.name, origin=origin)
+    trust_model(forked, trusted)
     launch(forked)
     return _report_launched(forked, arguments)
 

@@ -15,6 +15,7 @@ import psutil
 
 from workbench.base.locks import is_locked, take_lock
 from workbench.base.problems import Problem, ProblemError
+from workbench.recipe.caution import allowed_variables
 from workbench.recipe.recipe import load_recipe
 from workbench.run.changes import refuse_changes
 from workbench.run.devices import slot_environment
@@ -112,9 +113,7 @@ def _environment(run: RunDirectory) -> Mapping[str, str]:
     """This process's environment, the recipe's allowed `env` settings, and the run's device."""
     environment = dict(os.environ)
     recipe = load_recipe(run.recipe)
-    extra = recipe.values(recipe.stages[0]).get("env")
-    if isinstance(extra, dict):
-        environment.update({str(key): str(value) for key, value in extra.items()})
+    environment.update(allowed_variables(recipe.values(recipe.stages[0]).get("env")))
     environment.update(slot_environment(read_record(run).device))
     return environment
 

@@ -22,7 +22,7 @@ from workbench.run.checkpoints import (
     verify,
 )
 from workbench.run.directory import BASE_REFERENCE, Origin, RunDirectory, create_run
-from workbench.run.record import RunRecord, is_active, read_record
+from workbench.run.record import RunRecord, is_active, read_record, trust_model
 
 REFERENCE_FOLDER = "ref"
 """Where TRL keeps the frozen adapter of the reference, in a checkpoint of DPO."""
@@ -200,9 +200,12 @@ def fork_run(
         ProblemError: It cannot be.
     """
     recipe, origin = fork_recipe(run, place, settings)
-    if fatal := errors(check(recipe, paths)):
+    parent = read_record(run)
+    if fatal := errors(check(recipe, paths, trusted_model=parent.trusted_model)):
         raise ProblemError(*fatal)
-    return create_run(paths, recipe, name=name or read_record(run).name, origin=origin)
+    forked = create_run(paths, recipe, name=name or parent.name, origin=origin)
+    trust_model(forked, parent.trusted_model)
+    return forked
 
 
 def describe_lineage(record: RunRecord) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from workbench.base.files import is_number, json_safe, write_atomic
+from workbench.base.secrets import redact
 from workbench.base.tail import read_small
 from workbench.run.directory import RunDirectory
 from workbench.run.evidence import boot_id
@@ -40,6 +41,7 @@ class RunRecord:
         step_seconds: Median time of the last steps, 0 while unknown.
         saving: Name of the checkpoint that is being written, empty when none is.
         model_source, model_path: The base model as typed, and as TRL gets it.
+        trusted_model: The model, as typed, whose own code the person has allowed to run.
         pid, create_time: The worker's identity; a pid counts only with its create time.
         supervisor_pid, supervisor_create_time: The same of the process that waits for it.
         boot_id: Which start of the machine they belong to.
@@ -73,6 +75,7 @@ class RunRecord:
     saving: str = ""
     model_source: str = ""
     model_path: str = ""
+    trusted_model: str = ""
     models_folder: str = ""
     parent: str = ""
     parent_step: int = 0
@@ -176,6 +179,12 @@ def update_record(run: RunDirectory, **changes: Any) -> RunRecord:
     return record
 
 
+def trust_model(run: RunDirectory, model: str) -> None:
+    """Keep which model's own code the person has allowed this run; before its launch."""
+    if model:
+        update_record(run, trusted_model=model)
+
+
 def write_end(run: RunDirectory, **changes: Any) -> RunRecord:
     """Change run.json when it is the last word: a full disk then costs the run's reserve.
 
@@ -221,7 +230,7 @@ def _fits(name: str, value: Any) -> bool:
 
 def as_error(what: str, where: str, next_step: str) -> dict[str, str]:
     """A problem as run.json keeps it."""
-    return {"what": what, "where": where, "next_step": next_step}
+    return {"what": redact(what), "where": redact(where), "next_step": redact(next_step)}
 
 
 def is_active(record: RunRecord) -> bool:

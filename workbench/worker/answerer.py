@@ -22,6 +22,7 @@ from workbench.worker.model import (
     load_base,
     load_tokenizer,
     read_config,
+    refuse_pickled_adapter,
     tuned_folders,
 )
 from workbench.worker.probes import as_prompt, end_tokens
@@ -278,6 +279,7 @@ def add_adapter(model: Any, folder: Path, name: str) -> Any:
     """Put an adapter beside those that a model has."""
     from peft import PeftModel
 
+    refuse_pickled_adapter(folder)
     if hasattr(model, "load_adapter") and isinstance(model, PeftModel):
         model.load_adapter(folder, adapter_name=name)
         return model

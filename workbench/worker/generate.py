@@ -16,16 +16,17 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from workbench.base.files import json_safe
 from workbench.base.problems import Problem, ProblemError
+from workbench.base.secrets import redact
 from workbench.run.directory import RunDirectory
 from workbench.worker import machine
 from workbench.worker.explain import explain
+from workbench.worker.guard import report_of
 
 IDLE_SECONDS = 600.0
 POLL_SECONDS = 1.0
@@ -181,10 +182,11 @@ def answer(answerer: Any, pipes: Pipes, request: Mapping[str, Any]) -> None:
 def report(answerer: Any, pipes: Pipes, request_id: object, error: Exception) -> None:
     """Send an error, with the traceback in the log; the models load anew where they may be hurt."""
     if not isinstance(error, ProblemError):
-        traceback.print_exception(error, file=sys.stderr)
+        print(report_of(error), file=sys.stderr, flush=True)
         answerer.forget()
     problem = explain(error, model=answerer.path, folder=answerer.run.path, log="generate.log")
-    pipes.emit("error", id=request_id, what=problem.what, next_step=problem.next_step)
+    what, next_step = redact(problem.what), redact(problem.next_step)
+    pipes.emit("error", id=request_id, what=what, next_step=next_step)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,9 @@ def prepare_environment(environ: MutableMapping[str, str]) -> str:
     """
     for name, value in QUIET.items():
         environ.setdefault(name, value)
+    # Reading a file with torch must never run what is pickled in it.
+    environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     return choose_gpu(environ)

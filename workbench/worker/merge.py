@@ -13,7 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from workbench.base.files import make_private_dir
 from workbench.base.problems import Problem, ProblemError
+from workbench.base.secrets import redact
 from workbench.recipe.base_model import PYPI_PREFIX
 from workbench.run.directory import RunDirectory
 from workbench.run.record import read_record
@@ -27,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     if len(arguments) != 2 or not (Path(arguments[0]) / "run.json").is_file():
         print("usage: python -m workbench.worker.merge RUN_DIRECTORY TARGET", file=sys.stderr)
         return 2
+    os.umask(0o077)
     machine.prepare_environment(os.environ)
     run, target = RunDirectory(Path(arguments[0])), Path(arguments[1]).absolute()
     try:
@@ -34,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - every cause becomes one sentence
         path = read_record(run).model_path
         problem = explain(error, model=path, folder=target.parent, log="")
-        print(f"error: {problem}", file=sys.stderr)
+        print(redact(f"error: {problem}"), file=sys.stderr)
         return 1
     return 0
 
@@ -53,7 +56,6 @@ def merge(run: RunDirectory, target: Path) -> None:
         say(f"writing {target}")
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
-        scratch.chmod(0o755)
         refuse_occupied(target)
         scratch.replace(target)
     finally:
@@ -68,7 +70,7 @@ def make_scratch(target: Path) -> Path:
         ProblemError: nothing can be written there.
     """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_private_dir(target.parent)
         return Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
     except OSError as error:
         what = f"nothing can be written there: {error.strerror}"
@@ -109,7 +111,12 @@ def find_weights(run: RunDirectory) -> tuple[Path, dict[str, Any]]:
 
 def merged(folder: Path, config: dict[str, Any]) -> tuple[Any, Any]:
     """A model with the trained weights in it, and its tokenizer."""
-    from workbench.worker.model import is_adapter, load_base, load_tokenizer
+    from workbench.worker.model import (
+        is_adapter,
+        load_base,
+        load_tokenizer,
+        refuse_pickled_adapter,
+    )
 
     tokenizer = load_tokenizer(config, folder)
     if not is_adapter(folder):
@@ -119,6 +126,7 @@ def merged(folder: Path, config: dict[str, Any]) -> tuple[Any, Any]:
 
     say(f"loading {config['model_name_or_path']}")
     base = load_base(config, quantized=False)
+    refuse_pickled_adapter(folder)
     say(f"merging {folder}")
     return PeftModel.from_pretrained(base, folder).merge_and_unload(), tokenizer
 

@@ -10,8 +10,11 @@ import yaml
 
 from workbench.base.problems import Problem, ProblemError
 from workbench.run.directory import RunDirectory
+from workbench.run.record import read_record
+from workbench.worker.guard import guard
 
 ADAPTER_FILE = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 MODEL_FILES = ("model.safetensors", "model.safetensors.index.json")
 DEFAULT_DTYPE = "float32"
 
@@ -19,6 +22,14 @@ DEFAULT_DTYPE = "float32"
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds a PEFT adapter."""
     return (folder / ADAPTER_FILE).is_file()
+
+
+def refuse_pickled_adapter(folder: Path) -> None:
+    """Raise ProblemError where reading an adapter would mean to unpickle it."""
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        what = f"the adapter has no {ADAPTER_WEIGHTS}"
+        hint = "Another format can run code when it is read. Train the adapter anew."
+        raise ProblemError(Problem(what, str(folder), hint))
 
 
 def is_full_model(folder: Path) -> bool:
@@ -30,7 +41,7 @@ def read_config(run: RunDirectory, stage: str) -> dict[str, Any]:
     """A stage's flat TRL config as written in the run directory.
 
     Raises:
-        ProblemError: The file is gone or damaged.
+        ProblemError: The file is gone or damaged, or asks for what the person has not allowed.
     """
     path = run.config(stage)
     try:
@@ -40,6 +51,7 @@ def read_config(run: RunDirectory, stage: str) -> dict[str, Any]:
     if not isinstance(config, dict) or "model_name_or_path" not in config:
         what = "the run's resolved config is gone or damaged"
         raise ProblemError(Problem(what, str(path), "Launch the recipe anew, or use another run."))
+    guard(config, read_record(run))
     return config
 
 
@@ -85,6 +97,7 @@ def load_base(config: Mapping[str, Any], *, path: str = "", quantized: bool = Tr
     settings: dict[str, Any] = {"dtype": dtype if dtype == "auto" else getattr(torch, dtype)}
     settings |= config.get("model_init_kwargs") or {}
     settings["trust_remote_code"] = bool(config.get("trust_remote_code"))
+    settings["use_safetensors"] = True
     if config.get("attn_implementation"):
         settings["attn_implementation"] = config["attn_implementation"]
     if not path and config.get("model_revision"):
@@ -111,7 +124,9 @@ def load_tokenizer(config: Mapping[str, Any], folder: Path | None = None) -> Any
     from transformers import AutoTokenizer
 
     if folder is not None and (folder / "tokenizer_config.json").is_file():
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=bool(config.get("trust_remote_code"))
+        )
     else:
         tokenizer = AutoTokenizer.from_pretrained(
             config["model_name_or_path"],
@@ -135,6 +150,7 @@ def load_start(path: str, init: Mapping[str, Any], adapter: Path, bits: Any, see
     from transformers import set_seed
     from trl.trainer.utils import create_model_from_path
 
+    refuse_pickled_adapter(adapter)
     set_seed(seed)
     settings = dict(init)
     if bits is not None:

@@ -17,6 +17,7 @@ import psutil
 
 from workbench.base.files import append_json
 from workbench.base.problems import Problem, ProblemError
+from workbench.base.secrets import redact
 from workbench.run.directory import RunDirectory
 from workbench.run.record import RunRecord, as_error, read_record, update_record, write_end
 
@@ -49,6 +50,7 @@ class RunWriter:
         self.stop_requested = False
         self._interruptible = True
         self._writing = False
+        self._ending = False
         self._last_tick = 0.0
         self._last_progress = (0.0, "")
 
@@ -128,8 +130,14 @@ class RunWriter:
             self._last_tick = now
             self.update(heartbeat=now, **changes)
 
+    def stopping(self) -> bool:
+        """Sign of life within long work, and whether a stop has been asked for."""
+        self.tick()
+        return self.stop_requested
+
     def note(self, text: str) -> None:
         """Add a sentence about what the worker decided on its own, once."""
+        text = redact(text)
         notes = self.record().notes
         if text not in notes:
             self.update(notes=[*notes, text])
@@ -168,6 +176,7 @@ class RunWriter:
         if problem is not None:
             error = as_error(problem.what, problem.where, problem.next_step)
         now = time.time()
+        self._ending = True
         self.close_ears()
         try:
             write_end(
@@ -185,10 +194,19 @@ class RunWriter:
             self.complain(self.run.metrics, error)
 
     def complain(self, path: object, error: OSError | ValueError) -> None:
-        """A line in train.log about a file that could not be written."""
+        """A line in train.log about a file that could not be written.
+
+        Raises:
+            ProblemError: The run directory is gone: what is trained could not be kept.
+        """
         reason = getattr(error, "strerror", None) or error
         with contextlib.suppress(OSError):
             print(f"warning: cannot write {path}: {reason}", file=sys.stderr, flush=True)
+        if not self._ending and not self.run.path.is_dir():
+            hint = "Launch its recipe anew; a run at work is ended with `stop`, not by deleting it."
+            raise ProblemError(
+                Problem("the run directory is gone", str(self.run.path), hint)
+            ) from error
 
 
 def number(value: Any) -> float | int | None:

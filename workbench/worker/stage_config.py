@@ -52,6 +52,7 @@ def parse_config(stage: str, path: Path) -> StageConfig:
         "trust_remote_code": arguments.trust_remote_code,
         "attn_implementation": model.attn_implementation,
         "dtype": model.dtype,
+        "use_safetensors": True,
     }
     arguments.model_init_kwargs = {**model_init, **(arguments.model_init_kwargs or {})}
     return StageConfig(stage, script, arguments, model, data)

@@ -14,18 +14,20 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
 
 import filelock
 
 from workbench.base.files import json_safe, write_atomic
 from workbench.base.problems import Problem, ProblemError
+from workbench.base.secrets import redact
 from workbench.recipe.base_model import PYPI_PREFIX
 from workbench.run.directory import RunDirectory
 from workbench.run.record import RunRecord
 from workbench.worker import machine
 from workbench.worker.explain import explain, is_out_of_memory
+from workbench.worker.guard import report_of
+from workbench.worker.model import read_config
 from workbench.worker.run_writer import DivergedError, RunWriter, StopRequested
 
 LOCK_SECONDS = 2.0
@@ -79,13 +81,14 @@ def fail(run: RunDirectory, writer: RunWriter, error: BaseException) -> int:
     """Write a failed run's end record, with the traceback in train.log only."""
     writer.close_ears()
     with contextlib.suppress(OSError):
-        traceback.print_exception(error)
+        print(report_of(error), file=sys.stderr, flush=True)
     try:
         problem = explain(error, model=writer.record().model_path, folder=run.path)
     except Exception as second:  # noqa: BLE001 - an unexplained error is still reported
-        problem = Problem(f"{type(error).__name__}: {error} (and {type(second).__name__})")
+        what = redact(f"{type(error).__name__}: {error} (and {type(second).__name__})")
+        problem = Problem(what)
     with contextlib.suppress(OSError):
-        print(f"failed: {problem}", flush=True)
+        print(redact(f"failed: {problem}"), flush=True)
     writer.end(end_state(error), problem)
     return 1
 
@@ -109,6 +112,8 @@ def train(run: RunDirectory, writer: RunWriter, record: RunRecord) -> None:
         if folder != Path(record.model_path):
             what = f"the run expects its base model at {record.model_path}, it is at {folder}"
             raise ProblemError(Problem(what, "model_name_or_path", "Launch the recipe anew."))
+    for stage in record.stages:
+        read_config(run, stage)  # refuses what the person has not allowed
     import torch
 
     has_cuda = torch.cuda.is_available()

@@ -63,7 +63,11 @@ def _build(
         policy = load_start(path, init, start, bits, arguments.seed)
         arguments.model_init_kwargs = None
         note_lora(config, policy, note)
-        settings = {"model_name_or_path": path, "model_revision": model.model_revision}
+        settings = {
+            "model_name_or_path": path,
+            "model_revision": model.model_revision,
+            "trust_remote_code": config.training.trust_remote_code,
+        }
         tokenizer = load_tokenizer(settings, start)
         return trainer_class(model=policy, processing_class=tokenizer, args=arguments, **common)
     path = str(start) if start is not None else model.model_name_or_path
