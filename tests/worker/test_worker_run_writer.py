@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from workbench.base.files import read_jsonl
 from workbench.base.paths import Paths
-from workbench.base.problems import Problem
+from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.recipe import Recipe
 from workbench.run.directory import create_run
 from workbench.run.record import read_record
@@ -88,6 +90,27 @@ def test_a_file_that_cannot_be_written_costs_a_line_only(
     writer.run.metrics.mkdir()
     writer.metrics("dpo", 1, {"loss": 0.5})
     assert "warning: cannot write" in capsys.readouterr().err
+
+
+def test_a_full_disk_costs_a_line_only(
+    writer: RunWriter, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Row 33."""
+    writer.append(Path("/dev/full"), {"loss": 0.5})
+    assert "cannot write /dev/full: No space left on device" in capfd.readouterr().err
+
+
+def test_a_deleted_run_ends_the_training(writer: RunWriter) -> None:
+    """Row 34."""
+    shutil.rmtree(writer.run.path)
+    for write in (
+        lambda: writer.update(step=3),
+        lambda: writer.event("checkpoint"),
+        lambda: writer.keep(writer.run.scores, {}),
+    ):
+        with pytest.raises(ProblemError, match="the run directory is gone"):
+            write()
+    writer.end("failed", Problem("the run directory is gone"))
 
 
 def test_progress_is_said_once(writer: RunWriter) -> None:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from workbench.base.files import append_json, read_jsonl
+from workbench.base.files import read_jsonl
 from workbench.run.directory import RunDirectory
 from workbench.worker.decode import CancelCriteria
+from workbench.worker.run_writer import RunWriter
 
 MAX_NEW_TOKENS = 96
 MAX_PROMPTS = 16
@@ -21,35 +22,36 @@ def answered(run: RunDirectory, side: str) -> int:
 
 
 def answer_probes(
-    run: RunDirectory,
+    writer: RunWriter,
     trainer: Any,
     prompts: Sequence[str],
     *,
     side: str,
     stage: str,
-    stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Let a trainer's model answer all prompts in one greedy batch, into samples.jsonl.
 
     Args:
         side: `base` answers with the adapter off; a stage's name with the trained weights.
         stage: the stage that is about to begin or has ended.
-        stop: asked after each token; once it says yes, nothing is kept.
+        writer: writes the answers, and says after each token whether a stop has been asked for;
+            nothing is kept then.
     """
+    run = writer.run
     prompts = prompts[:MAX_PROMPTS][answered(run, side) :]
-    if not prompts or stop():
+    if not prompts or writer.stopping():
         return
     base = contextlib.nullcontext()
     if side == "base" and hasattr(trainer.model, "disable_adapter"):
         base = trainer.model.disable_adapter()
     with base:
-        answers = generate_batch(trainer.model, trainer.processing_class, prompts, stop)
-    if stop():
+        answers = generate_batch(trainer.model, trainer.processing_class, prompts, writer.stopping)
+    if writer.stop_requested:
         return
     step = trainer.state.global_step
     for prompt, (text, tokens) in zip(prompts, answers, strict=True):
         row = {"time": time.time(), "stage": stage, "step": step, "side": side, "prompt": prompt}
-        append_json(run.samples, {**row, "answer": text, "tokens": tokens})
+        writer.append(run.samples, {**row, "answer": text, "tokens": tokens})
 
 
 def generate_batch(

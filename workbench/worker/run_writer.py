@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import signal
@@ -10,12 +11,13 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import psutil
 
-from workbench.base.files import append_json
+from workbench.base.files import append_json, json_safe, write_atomic
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.secrets import redact
 from workbench.run.directory import RunDirectory
@@ -157,7 +159,7 @@ class RunWriter:
 
     def event(self, name: str, **fields: Any) -> None:
         """Append an event line to metrics.jsonl."""
-        self._append({"time": time.time(), "event": name, **fields})
+        self.append(self.run.metrics, {"time": time.time(), "event": name, **fields})
 
     def metrics(self, stage: str, step: int, values: Mapping[str, Any]) -> list[str]:
         """Append one log record to metrics.jsonl; returns the names of non-finite values."""
@@ -167,7 +169,7 @@ class RunWriter:
         faults = [n for n, v in row.items() if isinstance(v, float) and not math.isfinite(v)]
         if faults:
             row["non_finite"] = faults
-        self._append(row)
+        self.append(self.run.metrics, row)
         return faults
 
     def end(self, state: str, problem: Problem | None = None) -> None:
@@ -187,11 +189,19 @@ class RunWriter:
             self.complain(self.run.record, fault)
         self.event("end", state=state)
 
-    def _append(self, row: Mapping[str, Any]) -> None:
+    def append(self, path: Path, row: Mapping[str, Any]) -> None:
+        """Append one JSON line to a file of the run."""
         try:
-            append_json(self.run.metrics, row)
+            append_json(path, row)
         except OSError as error:
-            self.complain(self.run.metrics, error)
+            self.complain(path, error)
+
+    def keep(self, path: Path, content: Mapping[str, Any]) -> None:
+        """Replace a JSON file of the run."""
+        try:
+            write_atomic(path, json.dumps(json_safe(content), indent=1))
+        except OSError as error:
+            self.complain(path, error)
 
     def complain(self, path: object, error: OSError | ValueError) -> None:
         """A line in train.log about a file that could not be written.

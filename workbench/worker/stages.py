@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.base.files import json_safe, write_atomic
 from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.recipe import load_recipe
 from workbench.run.checkpoints import choose, step_of
@@ -103,7 +102,7 @@ class StageRun:
         self.writer.check_stop()
         if prompts and not self.start.weights:
             self.writer.progress(f"{self.stage}: the base model answers the probe prompts")
-            probes.answer_probes(self.run, trainer, prompts, side="base", stage=self.stage)
+            probes.answer_probes(self.writer, trainer, prompts, side="base", stage=self.stage)
         with self.writer.uninterrupted():
             self.run_trainer(trainer, checkpoint)
             self.finish(trainer, prompts)
@@ -143,7 +142,7 @@ class StageRun:
             for name, (before, after) in pairs.items()
         }
         files = dataset.file_hashes(self.config.data, self.config.script)
-        update_environment(self.run, self.stage, {**counts, "files": files})
+        update_environment(self.writer, self.stage, {**counts, "files": files})
         if counts["train"].get("kept") == 0:
             rows = counts["train"]["rows"]
             what = f"all {rows} rows are longer than max_length ({arguments.max_length} tokens)"
@@ -219,7 +218,7 @@ class StageRun:
         if evaluation:
             scores = {"stage": self.stage, **evaluation, **results}
             scores.pop("eval")
-            write_atomic(self.run.scores, json.dumps(json_safe(scores), indent=1))
+            self.writer.keep(self.run.scores, scores)
         if self.config.training.push_to_hub:
             trainer.push_to_hub(dataset_name=self.config.script.dataset_name)
 
@@ -227,14 +226,7 @@ class StageRun:
         """Let the trained weights answer the probe prompts; False when a stop came before."""
         if prompts:
             self.writer.progress(f"{self.stage}: the tuned model answers the probe prompts")
-            probes.answer_probes(
-                self.run,
-                trainer,
-                prompts,
-                side=self.stage,
-                stage=self.stage,
-                stop=lambda: self.writer.stop_requested,
-            )
+            probes.answer_probes(self.writer, trainer, prompts, side=self.stage, stage=self.stage)
         return not self.writer.stop_requested
 
     def evaluate(self, trainer: Any) -> dict[str, float]:
@@ -272,11 +264,11 @@ class StageRun:
         }
 
 
-def update_environment(run: RunDirectory, stage: str, data: dict[str, Any]) -> None:
+def update_environment(writer: RunWriter, stage: str, data: dict[str, Any]) -> None:
     """Put a stage's data description into environment.json."""
     try:
-        known = json.loads(run.environment.read_text(encoding="utf-8"))
+        known = json.loads(writer.run.environment.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = {}
     known.setdefault("datasets", {})[stage] = data
-    write_atomic(run.environment, json.dumps(json_safe(known), indent=1))
+    writer.keep(writer.run.environment, known)

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import filelock
 
-from workbench.base.files import json_safe, write_atomic
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.secrets import redact
 from workbench.recipe.base_model import PYPI_PREFIX
@@ -123,7 +122,7 @@ def train(run: RunDirectory, writer: RunWriter, record: RunRecord) -> None:
         for change in changes:
             writer.note(change)
     environment = {**machine.describe(record.recipe_path), **known_datasets(run)}
-    write_atomic(run.environment, json.dumps(json_safe(environment), indent=1))
+    writer.keep(run.environment, environment)
     from workbench.worker.stages import run_stages
 
     run_stages(run, writer)
