@@ -26,7 +26,9 @@ from workbench.base.text import clean
 from workbench.tui.actions import RunActions
 from workbench.tui.board import RunBoard, RunRow, parting_words
 from workbench.tui.commands import MODES, commands
-from workbench.tui.messages import Failed, RunsRead, RunStarted, Said
+from workbench.tui.messages import Changed, Failed, RunsRead, RunStarted, Said
+from workbench.tui.notices import Notices
+from workbench.tui.queueing import QueueWatch
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.services import AnswersFactory, Launcher, Services, real_answers
 from workbench.tui.theme import FALLBACK_VARIABLES, THEMES
@@ -84,7 +86,9 @@ class WorkbenchApp(App[int]):
         self.watched = open_run
         self.compared = ""
         self.ascii_only = bool(os.environ.get("NO_COLOR") or os.environ.get("DPO_WORKBENCH_ASCII"))
+        self.notices = Notices(self)
         self._board = RunBoard(paths)
+        self._queue = QueueWatch(self.services)
         self._reading = False
         self._told: set[str] = set()
         self._leaving: Screen[bool] | None = None
@@ -129,11 +133,18 @@ class WorkbenchApp(App[int]):
         self.run_worker(self._look, thread=True, exit_on_error=False, group="runs")
 
     def _look(self) -> None:
-        self.post_message(RunsRead(self._board.read()))
+        for fault in self.notices.load():
+            self.post_message(Said(fault))
+        rows = self._queue.look(self._board.read())
+        for fault in self._queue.faults - self._told:
+            self._told.add(fault)
+            self.post_message(Said(fault))
+        self.post_message(RunsRead(rows))
 
     @on(RunsRead)
     def _runs_read(self, event: RunsRead) -> None:
         self._reading = False
+        self.notices.look(event.rows)
         if event.rows != self.rows or not self.runs_known:
             self.rows, self.runs_known = event.rows, True
             self.runs_changed.publish(self.rows)
@@ -167,6 +178,10 @@ class WorkbenchApp(App[int]):
 
         self.read_runs()
         self.push_screen(NoticeDialog(event.title, event.problems))
+
+    @on(Changed)
+    def _changed(self) -> None:
+        self.read_runs()
 
     @on(Said)
     def _said(self, event: Said) -> None:
@@ -252,6 +267,7 @@ def run_app(paths: Paths, *, open_run: str = "", screen: str = "") -> int:
         return 2
     app = WorkbenchApp(paths, open_run=open_run, screen=screen)
     code = app.run()
+    app.notices.give_title_back()
     words = parting_words(app.rows)
     if words:
         with contextlib.suppress(OSError):

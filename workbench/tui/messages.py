@@ -62,6 +62,11 @@ class Failed(Message):
 
 
 @dataclass
+class Changed(Message):
+    """Something on disk is another now; there is nothing to say about it."""
+
+
+@dataclass
 class Said(Message):
     """A sentence for the person, shown for a moment."""
 

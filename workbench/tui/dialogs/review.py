@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,12 +16,23 @@ from workbench.base.paths import safe_name
 from workbench.tui.checking import Checked, check_text, totals_line
 from workbench.tui.dialogs.base import Dialog
 from workbench.tui.messages import RecipeChecked
+from workbench.tui.queueing import busy_with
 from workbench.tui.render import join, lines, plain, problem_line
 from workbench.tui.widgets.steady_input import SteadyInput
 
 
-class ReviewDialog(Dialog[str]):
+@dataclass(frozen=True)
+class ReviewAnswer:
+    """Under which name a run shall start, now or when its turn comes."""
+
+    name: str
+    queued: bool = False
+
+
+class ReviewDialog(Dialog[ReviewAnswer]):
     """Answers with the new run's name, or None when nothing shall be started.
+
+    Where another run has the device, the queue is offered first.
 
     Args:
         path: The recipe.
@@ -41,6 +53,7 @@ class ReviewDialog(Dialog[str]):
         self._path = path
         self._run_name = safe_name(name)
         self._may_start = False
+        self._busy_with = ""
 
     def compose_body(self) -> ComposeResult:
         """Summary, problems, name, buttons."""
@@ -50,13 +63,22 @@ class ReviewDialog(Dialog[str]):
         with Horizontal(id="naming"):
             yield Static("name", markup=False)
             yield SteadyInput(self._run_name, id="name")
+        yield Static("", id="busy", classes="hint", markup=False)
         with Horizontal(classes="buttons"):
             yield Button("Cancel", id="no", compact=True)
+            yield Button("Put in the queue", id="queue", compact=True, disabled=True)
             yield Button("Start training", id="yes", compact=True, disabled=True)
 
     def on_mount(self) -> None:
         """Check in a thread; the dialog fills when it is done."""
         self.query_one("#no").focus()
+        self._busy_with = busy_with(self.bench.rows)
+        for offer in self.query("#queue, #busy"):
+            offer.display = bool(self._busy_with)
+        if self._busy_with:
+            hint = f"{self._busy_with} is training; two at once share time and memory."
+            self.query_one("#busy", Static).update(hint)
+            self.query_one("#yes", Button).label = "Start now"
         self.run_worker(partial(self._check), thread=True, exit_on_error=False)
 
     def _check(self) -> None:
@@ -71,28 +93,29 @@ class ReviewDialog(Dialog[str]):
         problems = [problem_line(problem) for problem in checked.problems]
         self.query_one("#problems", Static).update(lines(*problems))
         self.query_one(VerticalScroll).display = bool(problems)
-        button = self.query_one("#yes", Button)
         if checked.errors:
             self.query_one("#frame").border_subtitle = "fix the errors first; escape goes back"
             return
         self._may_start = True
-        button.disabled = False
-        button.focus()
+        for button in self.query("#queue, #yes").results(Button):
+            button.disabled = False
+        self.query_one("#queue" if self._busy_with else "#yes").focus()
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
-        self._start()
+        self._start(queued=bool(self._busy_with))
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "yes":
-            self._start()
+        if event.button.id in ("yes", "queue"):
+            self._start(queued=event.button.id == "queue")
         else:
             self.dismiss(None)
 
-    def _start(self) -> None:
+    def _start(self, *, queued: bool) -> None:
         if self._may_start:
-            self.dismiss(safe_name(self.query_one(Input).value.strip() or self._run_name))
+            name = safe_name(self.query_one(Input).value.strip() or self._run_name)
+            self.dismiss(ReviewAnswer(name, queued))
 
 
 def _summary(checked: Checked) -> Content:

@@ -42,7 +42,7 @@ class RunsScreen(WorkbenchScreen):
     """Table of runs with the chosen one's story below."""
 
     MODE = "runs"
-    SPEAKING = ("stop", "resume", "delete", "queue")
+    SPEAKING = ("stop", "resume", "delete")
     CSS_PATH = "runs.tcss"
     HELP_TITLE = "Runs"
     HELP_TEXT = (
@@ -186,7 +186,7 @@ class RunsScreen(WorkbenchScreen):
             "resumable": row.resumable,
             "ended": not row.active,
         }
-        if needed == "waiting" and not row.place:
+        if needed in ("waiting", "queueable") and not allowed[needed]:
             return False
         return True if needed is None or allowed[needed] else None
 
