@@ -28,6 +28,7 @@ from workbench.worker.explain import explain, is_out_of_memory
 from workbench.worker.guard import report_of
 from workbench.worker.model import read_config
 from workbench.worker.run_writer import DivergedError, RunWriter, StopRequested
+from workbench.worker.streams import forgive_full_disk
 
 LOCK_SECONDS = 2.0
 
@@ -148,4 +149,5 @@ def quiet() -> None:
 
 
 if __name__ == "__main__":
+    forgive_full_disk()
     raise SystemExit(main())
