@@ -85,7 +85,8 @@ def status(arguments: argparse.Namespace, paths: Paths) -> int:
     lines += [("step", _progress(record)), ("model", record.model_source)]
     lines += [("parent", describe_lineage(record)), ("started", local_time(record.started))]
     lines += [("took" if record.finished else "since", _elapsed(record)), ("folder", str(run.path))]
-    lines += [("note", distrust(run, record))]
+    lines += [("note", text) for text in (distrust(run, record), *record.notes)]
+    lines += [("because", fact) for fact in record.evidence]
     for name, value in lines:
         if value:
             print(f"{name:<8} {one_line(value)}")

@@ -131,6 +131,14 @@ def resume_line(view: RunView, stage: str) -> Content:
     return plain(f"↻ resumed at step {some}", style="$muted")
 
 
+def note_line(view: RunView, width: int) -> Content:
+    """The newest thing that the worker decided on its own, in one line."""
+    if not view.notes:
+        return Content("")
+    count = f"{len(view.notes)} notes, " if len(view.notes) > 1 else ""
+    return plain(f"! {count}{view.notes[-1]}", style="$muted").truncate(width, ellipsis=True)
+
+
 def headline(view: RunView, stage: str) -> Content:
     """Name, state, stage, model."""
     row = view.row

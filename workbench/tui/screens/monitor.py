@@ -17,6 +17,7 @@ from workbench.tui.charts import (
     failure,
     fault_line,
     headline,
+    note_line,
     page,
     progress,
     resume_line,
@@ -234,7 +235,12 @@ class MonitorScreen(WorkbenchScreen):
         # At 24 lines the reason and the log need the room more than the last values.
         values = self.query_one("#strip", Static)
         values.display = not self._log_only and (not bad or self.size.height >= GRID_LINES)
-        parts = (strip(view), resume_line(view, self.stage), fault_line(view))
+        parts = (
+            strip(view),
+            resume_line(view, self.stage),
+            fault_line(view),
+            note_line(view, max(20, self.size.width - 4)),
+        )
         values.update(lines(*(part for part in parts if part)))
         empty = not any(view.points.values())
         self.query_one("#plots").display = not (self._log_only or (bad and empty))
