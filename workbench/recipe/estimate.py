@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,16 @@ from typing import Any
 from workbench.recipe.base_model import model_config
 from workbench.recipe.check_data import count_rows
 from workbench.recipe.recipe import Recipe
+from workbench.recipe.schema import load_schema
+
+Settings = Callable[[str], Any]
+"""A stage's value of a setting, or TRL's default of it."""
 
 LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "smollm3")
 ADAM_STATES_BYTES = 8
 """Two fp32 moments per trained parameter."""
+SMALL_STATES_BYTES = {"8bit": 2, "adafactor": 0, "sgd": 0}
+"""The same of optimizers that keep less, by a part of their name."""
 PROCESS_BYTES = 700_000_000
 """What the libraries take before any model is loaded (measured)."""
 
@@ -40,21 +47,48 @@ class Totals:
 
 def totals(recipe: Recipe, stage: str, models: Path) -> Totals:
     """Figures of a stage from the recipe, local data files and the model's config.json."""
-    batch = _number(recipe, "per_device_train_batch_size", stage)
-    effective = batch * _number(recipe, "gradient_accumulation_steps", stage)
+
+    def get(key: str) -> Any:
+        return recipe.get(key, stage)
+
+    batch = _number(get, "per_device_train_batch_size")
+    effective = batch * _number(get, "gradient_accumulation_steps")
     rows = count_rows(recipe, stage)
     config = model_config(recipe.model, recipe.path.parent, models)
     total = trainable = memory = None
     if config and module_shapes(config):
         base = parameter_count(config)
-        adapter = _adapter_parameters(recipe, stage, config)
+        adapter = _adapter_parameters(get, config)
         total, trainable = base + adapter, adapter or base
-        memory = _memory(recipe, stage, config, base, trainable, batch)
+        memory = _memory(get, stage, config, base, trainable)
     return Totals(effective, rows, _steps(recipe, stage, rows, effective), trainable, total, memory)
 
 
-def _number(recipe: Recipe, key: str, stage: str) -> int:
-    value = recipe.get(key, stage)
+def memory_of(settings: Mapping[str, Any], stage: str, model: Mapping[str, Any]) -> int | None:
+    """Peak memory in bytes of a resolved config; None for an architecture unknown here.
+
+    Args:
+        settings: The flat TRL config; what it leaves out counts with TRL's default.
+        model: The base model's config.json.
+    """
+    shapes = dict(model)
+    try:
+        if not module_shapes(shapes):
+            return None
+
+        def get(key: str) -> Any:
+            field = load_schema().field(key, stage)
+            return settings.get(key, field.default if field else None)
+
+        base = parameter_count(shapes)
+        trainable = _adapter_parameters(get, shapes) or base
+        return _memory(get, stage, shapes, base, trainable)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _number(get: Settings, key: str) -> int:
+    value = get(key)
     return int(value) if isinstance(value, int | float) and value >= 1 else 1
 
 
@@ -100,28 +134,26 @@ def parameter_count(config: dict[str, Any]) -> int:
     return layers * layer + hidden + embeddings * (1 if tied else 2)
 
 
-def _adapted(recipe: Recipe, stage: str, config: dict[str, Any]) -> list[tuple[int, int]]:
+def _adapted(get: Settings, config: dict[str, Any]) -> list[tuple[int, int]]:
     """`(in, out)` features of the modules of one layer that LoRA adapts."""
-    if not recipe.get("use_peft", stage):
+    if not get("use_peft"):
         return []
     shapes = module_shapes(config)
-    targets = recipe.get("lora_target_modules", stage) or ["q_proj", "v_proj"]
+    targets = get("lora_target_modules") or ["q_proj", "v_proj"]
     names = [targets] if isinstance(targets, str) else targets
     if "all-linear" in names:
         names = list(shapes)
     return [shapes[name] for name in names if name in shapes]
 
 
-def _adapter_parameters(recipe: Recipe, stage: str, config: dict[str, Any]) -> int:
+def _adapter_parameters(get: Settings, config: dict[str, Any]) -> int:
     """LoRA adds r * (in + out) parameters per adapted matrix (Hu et al. 2021, arXiv 2106.09685)."""
-    rank = _number(recipe, "lora_r", stage)
-    layer = sum(rank * (i + o) for i, o in _adapted(recipe, stage, config))
+    rank = _number(get, "lora_r")
+    layer = sum(rank * (i + o) for i, o in _adapted(get, config))
     return layer * int(config["num_hidden_layers"])
 
 
-def _memory(
-    recipe: Recipe, stage: str, config: dict[str, Any], base: int, trainable: int, batch: int
-) -> int:
+def _memory(get: Settings, stage: str, config: dict[str, Any], base: int, trainable: int) -> int:
     """Upper bound in bytes: weights, adapter with gradients and Adam states, activations, process.
 
     The activations are those that a Llama layer of transformers keeps for its backward pass, per
@@ -129,22 +161,28 @@ def _memory(
     keys and the residuals, about 18 values of hidden size, and 5 of the inner size in the MLP;
     LoRA keeps an fp32 copy of the input of each adapted module. With checkpointing only a layer's
     input is kept, and one layer whole. Every row counts as max_length long, which real rows are
-    not; DPO holds two rows a pair.
+    not; DPO holds two rows a pair, and without LoRA a frozen copy of the model as its reference,
+    unless its scores are computed beforehand.
     """
-    width = 2 if recipe.get("dtype", stage) in ("bfloat16", "float16") else 4
+    width = 2 if get("dtype") in ("bfloat16", "float16") else 4
     weight_bytes: float = width
-    if recipe.get("load_in_4bit", stage):
+    if get("load_in_4bit"):
         weight_bytes = 0.55
-    elif recipe.get("load_in_8bit", stage):
+    elif get("load_in_8bit"):
         weight_bytes = 1.05
-    length = recipe.get("max_length", stage)
+    length = get("max_length")
+    batch = _number(get, "per_device_train_batch_size")
     tokens = batch * (2 if stage == "dpo" else 1) * (int(length) if length else 1024)
     hidden, layers = int(config["hidden_size"]), int(config["num_hidden_layers"])
     layer = width * (18 * hidden + 5 * int(config["intermediate_size"]))
-    layer += 4 * sum(width_in for width_in, _ in _adapted(recipe, stage, config))
-    if recipe.get("gradient_checkpointing", stage):
+    layer += 4 * sum(width_in for width_in, _ in _adapted(get, config))
+    if get("gradient_checkpointing"):
         activations = tokens * (layers * width * hidden + layer)
     else:
         activations = tokens * layers * layer
-    optimizer = trainable * (4 + 4 + ADAM_STATES_BYTES)
-    return int(base * weight_bytes + optimizer + activations + PROCESS_BYTES)
+    name = str(get("optim"))
+    states = next((n for k, n in SMALL_STATES_BYTES.items() if k in name), ADAM_STATES_BYTES)
+    optimizer = trainable * (4 + 4 + states)
+    reference = stage == "dpo" and not get("use_peft") and not get("precompute_ref_log_probs")
+    weights = base * weight_bytes * (2 if reference else 1)
+    return int(weights + optimizer + activations + PROCESS_BYTES)
