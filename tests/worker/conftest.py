@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from tiny_model import make_tiny_model, write_tiny_recipe
-from worker_helpers import MakeRun, train
+from worker_helpers import SECRETS, MakeRun, Witness, wait_for_end, wait_until
 
 from workbench.base.paths import Paths
 from workbench.recipe.recipe import load_recipe
 from workbench.run.directory import RunDirectory, create_run
+from workbench.run.launch import launch
+from workbench.run.record import has_ended, read_record
 
 
 @pytest.fixture(scope="session")
@@ -36,12 +38,29 @@ def new_run(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
 
 
 @pytest.fixture(scope="session")
-def finished(new_run: MakeRun) -> RunDirectory:
-    """A run of SFT and DPO that nothing disturbed."""
-    run = new_run(steps=16)
-    record = train(run)
+def witnessed(new_run: MakeRun) -> tuple[RunDirectory, Witness]:
+    """A run of SFT and DPO, started by a careless user with secrets around and no umask."""
+    witness = Witness()
+    umask = os.umask(0)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HF_HUB_OFFLINE", "1")
+            for name, value in SECRETS.items():
+                patch.setenv(name, value)
+            run = new_run(steps=16)
+            launch(run)
+        wait_until(lambda: witness.look(run) or has_ended(read_record(run)), "the end")
+        record = wait_for_end(run)
+    finally:
+        os.umask(umask)
     assert record.state == "finished", run.log.read_text()
-    return run
+    return run, witness
+
+
+@pytest.fixture(scope="session")
+def finished(witnessed: tuple[RunDirectory, Witness]) -> RunDirectory:
+    """A run of SFT and DPO that nothing disturbed."""
+    return witnessed[0]
 
 
 @pytest.fixture(autouse=True)

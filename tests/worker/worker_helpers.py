@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from socket import SOCK_DGRAM
 from typing import Any
 
 import filelock
+import psutil
 
 from workbench.base.files import read_jsonl
 from workbench.run.directory import RunDirectory
@@ -48,6 +51,50 @@ def train(run: RunDirectory) -> RunRecord:
     """Launch a run and wait for its end."""
     launch(run)
     return wait_for_end(run)
+
+
+SECRETS = {
+    "HF_TOKEN": "hf_" + "Planted1Secret2Of3Tests4",
+    "HUGGING_FACE_HUB_TOKEN": "planted-old-hub-token-5678",
+    "WANDB_API_KEY": "planted-wandb-key-0a1b2c3d4e5f",
+    "AWS_SECRET_ACCESS_KEY": "planted/aws+secret/0a1b2c3d",
+    "OPENAI_API_KEY": "sk-" + "planted-openai-key-99887766",
+    "MY_PASSWORD": "planted-password-of-mine",
+}
+"""What a person may have in the environment when they start a run."""
+
+
+class Witness:
+    """What was seen of a run's processes from outside while they lived.
+
+    Attributes:
+        commands: Command lines.
+        listening: Sockets that waited for connections.
+        looks: How often a live worker was looked at.
+    """
+
+    def __init__(self) -> None:
+        self.commands: set[str] = set()
+        self.listening: list[str] = []
+        self.looks = 0
+
+    def look(self, run: RunDirectory) -> None:
+        """Look at the supervisor, the worker and their children."""
+        record = read_record(run)
+        for pid in filter(None, (record.supervisor_pid, record.pid)):
+            with contextlib.suppress(psutil.Error):
+                self.look_at(psutil.Process(pid))
+
+    def look_at(self, process: psutil.Process) -> None:
+        """Look at a process and its children."""
+        for one in [process, *process.children(recursive=True)]:
+            self.commands.add(" ".join(one.cmdline()))
+            self.listening += [
+                f"{one.cmdline()}: {socket}"
+                for socket in one.net_connections("inet")
+                if socket.status == psutil.CONN_LISTEN or socket.type == SOCK_DGRAM
+            ]
+            self.looks += 1
 
 
 def run_module(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:

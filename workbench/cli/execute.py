@@ -24,6 +24,8 @@ DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 def execute(arguments: argparse.Namespace) -> int:
     """Call the command's handler, `module:function` of this package, and report what it raises."""
     open_missing_streams()
+    # Whatever a command or its children write is its user's alone.
+    os.umask(0o077)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A letter that the terminal's encoding lacks must not end the command.

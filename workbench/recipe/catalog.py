@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -92,7 +93,9 @@ class Catalog:
             problem = Problem("a shipped recipe is not changed", path.name, "Save it as a new one.")
             raise ProblemError(problem)
         try:
-            write_atomic(path, text, mode=0o644)
+            # A file that others may read stays so; a new one is the owner's alone.
+            mode = stat.S_IMODE(path.stat().st_mode) & 0o666 if path.exists() else 0o600
+            write_atomic(path, text, mode=mode)
         except OSError as error:
             what = f"cannot save: {error.strerror}"
             raise ProblemError(Problem(what, str(path), "Save it under another name.")) from error
