@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +30,8 @@ from workbench.worker.run_writer import RunWriter
 
 FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WRITE_ERRNOS = (*FULL_ERRNOS, errno.EIO, errno.ESTALE)
-WRITE_FAILURES = ("iostream error", "unexpected pos", "PytorchStreamWriter", "os error")
-"""How torch and safetensors say that the file system took no more; they lose the error's number."""
+TORCH_FAILURES = ("iostream error", "unexpected pos", "PytorchStreamWriter")
+"""How torch says that the file system took no more; it loses the error's number."""
 FIRST_SAVE_BYTES = 4_000_000
 """Tokenizer, model card and the small files of a checkpoint."""
 MOMENT_BYTES = 8
@@ -151,23 +153,29 @@ class Saver:
             self.writer.update(saving="")
 
 
+def error_number(error: BaseException) -> int:
+    """The system's number of an error, 0 for none; Rust's libraries write it into the text."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    found = re.search(r"\(os error (\d+)\)", str(error)) or re.search(
+        r"Os { code: (\d+)", str(error)
+    )
+    return int(found[1]) if found else 0
+
+
 def is_write_failure(error: BaseException) -> bool:
     """Whether the file system took no more of a file, as far as the libraries tell."""
-    if isinstance(error, OSError):
-        return error.errno in WRITE_ERRNOS
-    name, text = type(error).__name__, str(error)
-    return name in ("RuntimeError", "SafetensorError") and any(
-        sign in text for sign in WRITE_FAILURES
-    )
+    by_torch = isinstance(error, RuntimeError) and any(s in str(error) for s in TORCH_FAILURES)
+    return by_torch or error_number(error) in WRITE_ERRNOS
 
 
 def reason_of(error: BaseException) -> str:
     """Why a file could not be written, in a few words."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number in FULL_ERRNOS or "os error 28" in str(error):
+    number = error_number(error)
+    if number in FULL_ERRNOS:
         return "the disk is full"
-    if isinstance(error, OSError):
-        return f"the disk reports {error.strerror}"
+    if number:
+        return f"the disk reports: {os.strerror(number)}"
     return f"the disk takes no more ({str(error).splitlines()[0][:120]})"
 
 
