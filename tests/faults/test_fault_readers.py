@@ -306,6 +306,30 @@ def test_what_a_reader_keeps_does_not_grow_with_the_run(run: RunDirectory) -> No
     assert list(reader.events) == []
 
 
+async def test_newest_values_are_the_newest_while_the_history_is_read(
+    paths: Paths, run: RunDirectory
+) -> None:
+    """A long history is read in slices; no early value passes for the present one meanwhile."""
+    with run.metrics.open("a") as file:
+        file.writelines(
+            f'{{"stage": "dpo", "step": {step}, "loss": {step}, "grad_norm": {step}}}\n'
+            for step in range(4, 60_000)
+        )
+    watcher = RunWatcher(run, PLOTTED)
+    view = watcher.look()
+    assert view.more
+    assert view.points["dpo"]["loss"][-1][1] < 59_999
+    assert view.latest["loss"] == 59_999
+    assert view.steps_per_second is None
+    while view.more:
+        view = watcher.look()
+    assert view.points["dpo"]["loss"][-1] == (59_999, 59_999)
+    app = WorkbenchApp(paths, screen="monitor")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "reading the curves" in text_of(app, "#strip"))
+        await until(pilot, lambda: "reading the curves" not in text_of(app, "#strip"))
+
+
 # --- rows 34 and 60: folders --------------------------------------------------------------
 
 

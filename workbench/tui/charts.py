@@ -122,6 +122,11 @@ def fault_line(view: RunView) -> Content:
     return plain(f"✗ {metric} was not a finite number in {stage} step {step}", style="$error")
 
 
+def reading_line(view: RunView) -> Content:
+    """That the curves are not whole yet."""
+    return plain("… reading the curves' later steps", style="$muted") if view.more else Content("")
+
+
 def resume_line(view: RunView, stage: str) -> Content:
     """Where the shown stage went on from a checkpoint, if it did."""
     steps = [step for name, step in view.resumes if name == stage]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from workbench.base.tail import CUT_MARK, LineTail
 from workbench.base.text import clean
-from workbench.tui.board import RunRow, read_row
+from workbench.tui.board import RunRow, last_values, read_row
 
 if TYPE_CHECKING:
     from workbench.run.curves import Points
@@ -74,18 +74,20 @@ class RunWatcher:
         if self._metrics.poll():
             self._points = self._curves()
         lines, restarted = self._log_lines()
+        more = self._metrics.more
         return RunView(
             row=read_row(self.run),
             points=self._points,
-            latest=dict(self._metrics.latest),
+            # While the history is being read its newest values are old ones.
+            latest=last_values(self.run) if more else dict(self._metrics.latest),
             log=lines,
             log_restarted=restarted,
-            steps_per_second=self._metrics.steps_per_second(record.stage),
+            steps_per_second=None if more else self._metrics.steps_per_second(record.stage),
             faults=tuple(self._metrics.faults),
             notes=tuple(clean(str(note), newlines=False) for note in record.notes),
             model=record.model_source,
             resumes=tuple(self._metrics.resumes()),
-            more=self._metrics.more,
+            more=more,
         )
 
     def _curves(self) -> dict[str, dict[str, Points]]:

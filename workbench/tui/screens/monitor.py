@@ -20,6 +20,7 @@ from workbench.tui.charts import (
     note_line,
     page,
     progress,
+    reading_line,
     resume_line,
     series,
     strip,
@@ -237,6 +238,7 @@ class MonitorScreen(WorkbenchScreen):
         values.display = not self._log_only and (not bad or self.size.height >= GRID_LINES)
         parts = (
             strip(view),
+            reading_line(view),
             resume_line(view, self.stage),
             fault_line(view),
             note_line(view, max(20, self.size.width - 4)),
