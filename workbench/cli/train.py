@@ -16,6 +16,7 @@ from workbench.cli.recipes import load
 from workbench.cli.runs import end_code, print_summary, run_json
 from workbench.recipe.checks import check, errors
 from workbench.recipe.recipe import Recipe
+from workbench.run.changes import refuse_changes
 from workbench.run.devices import check_device, visible_slots
 from workbench.run.directory import Origin, RunDirectory, create_run, find_run
 from workbench.run.dispatcher import assign_device
@@ -132,6 +133,8 @@ def resume_run(arguments: argparse.Namespace, paths: Paths) -> int:
     """Go on with a stopped, failed or lost run from its newest complete checkpoint."""
     found = find_run(paths, arguments.run)
     if arguments.queue:
+        # Nobody is there to be asked when its turn comes.
+        refuse_changes(found, accept=False)
         return _enqueue(found, arguments, paths)
     if arguments.device:
         assign_device(found, check_device(arguments.device, visible_slots()))
