@@ -107,6 +107,13 @@ class RunsScreen(WorkbenchScreen):
             id="runs.queue",
             tooltip="Put the run into the queue, or take it out",
         ),
+        Binding(
+            "f",
+            "fork",
+            "Fork",
+            id="runs.fork",
+            tooltip="Train the weights of one of its checkpoints further in a new run",
+        ),
         Binding("d", "delete", "Delete", id="runs.delete", tooltip="Delete the run; asks first"),
         Binding(
             "y",
@@ -188,6 +195,8 @@ class RunsScreen(WorkbenchScreen):
         }
         if needed in ("waiting", "queueable") and not allowed[needed]:
             return False
+        if action == "compare" and row.place:
+            return False  # The footer's width is better spent on the queue's keys.
         return True if needed is None or allowed[needed] else None
 
     @on(RowTable.Selected)
@@ -213,6 +222,11 @@ class RunsScreen(WorkbenchScreen):
         """Go on from the last checkpoint."""
         if self.row is not None:
             self.bench.actions.resume(self.row)
+
+    def action_fork(self) -> None:
+        """Train its weights further in a new run."""
+        if self.row is not None:
+            self.bench.actions.fork(self.row)
 
     def action_queue(self) -> None:
         """Put it into the queue, or take it out."""
