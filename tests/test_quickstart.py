@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from workbench.base.files import read_jsonl
 from workbench.base.paths import Paths
+from workbench.base.tail import read_jsonl
 from workbench.judge.measures import measure
 from workbench.run.directory import RunDirectory, list_runs
 from workbench.run.record import read_record

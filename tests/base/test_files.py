@@ -9,15 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.base.files import (
-    LineTail,
-    append_json,
-    is_number,
-    json_safe,
-    make_private_dir,
-    read_jsonl,
-    write_atomic,
-)
+from workbench.base.files import append_json, is_number, json_safe, make_private_dir, write_atomic
+from workbench.base.tail import LineTail, read_jsonl
 
 
 def test_atomic_write_replaces_and_is_private(tmp_path: Path) -> None:
@@ -50,6 +43,7 @@ def test_private_dir_with_parents(tmp_path: Path) -> None:
 
 
 def test_json_lines_are_strict_json(tmp_path: Path) -> None:
+    """Row 27."""
     file = tmp_path / "m.jsonl"
     append_json(file, {"loss": float("nan"), "path": tmp_path, "list": (1, float("inf"))})
     text = file.read_text()
@@ -91,6 +85,7 @@ def test_tail_gives_every_line_once_however_the_file_grows(
 
 
 def test_tail_starts_again_when_the_file_is_cut_or_replaced(tmp_path: Path) -> None:
+    """Row 28."""
     file = tmp_path / "log"
     tail = LineTail(file)
     assert tail.read() == []

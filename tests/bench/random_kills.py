@@ -25,9 +25,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tiny_model import make_tiny_model, write_tiny_recipe
 
-from workbench.base.files import read_jsonl
 from workbench.base.locks import is_locked
 from workbench.base.paths import Paths
+from workbench.base.tail import read_jsonl
 from workbench.recipe.recipe import load_recipe
 from workbench.run.directory import RunDirectory, create_run
 from workbench.run.launch import launch, resume

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workbench.base.files import LineTail
+from workbench.base.tail import LineTail
 from workbench.cli.follow import ProgressPrinter, follow, last_words, progress_line
 from workbench.run.directory import RunDirectory
 from workbench.run.metrics import MetricsReader

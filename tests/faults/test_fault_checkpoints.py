@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from tiny_model import make_tiny_model, write_tiny_recipe
 
-from workbench.base.files import read_jsonl
 from workbench.base.paths import Paths
 from workbench.base.problems import ProblemError
+from workbench.base.tail import read_jsonl
 from workbench.recipe.recipe import load_recipe
 from workbench.run import space
 from workbench.run.checkpoints import choose, verify

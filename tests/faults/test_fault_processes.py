@@ -14,9 +14,9 @@ import psutil
 import pytest
 from run_helpers import ended, stand_in, until
 
-from workbench.base.files import read_jsonl
 from workbench.base.paths import Paths
 from workbench.base.problems import ProblemError
+from workbench.base.tail import read_jsonl
 from workbench.recipe.recipe import Recipe
 from workbench.run import launch as launching
 from workbench.run import record as records

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 from fault_runs import RUN_ID, home, make_run
 
-from workbench.base.files import append_json, read_jsonl, write_atomic
+from workbench.base.files import append_json, write_atomic
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
+from workbench.base.tail import read_jsonl
 from workbench.judge.answers import Sampling, load_comparisons, save_comparison
 from workbench.recipe.catalog import Catalog
 from workbench.recipe.recipe import load_recipe

@@ -30,6 +30,7 @@ def test_points_latest_and_names(tmp_path: Path) -> None:
 
 
 def test_non_finite_values_are_faults_not_points(tmp_path: Path) -> None:
+    """Row 27."""
     run = RunDirectory(tmp_path)
     log(run, "dpo", 1, loss=0.5)
     log(run, "dpo", 2, loss=None, non_finite=["loss"])
@@ -42,6 +43,7 @@ def test_non_finite_values_are_faults_not_points(tmp_path: Path) -> None:
 
 
 def test_a_resume_supersedes_the_steps_behind_its_checkpoint(tmp_path: Path) -> None:
+    """Row 59."""
     run = RunDirectory(tmp_path)
     for step in range(1, 6):
         log(run, "dpo", step, loss=float(step))

@@ -84,6 +84,7 @@ async def test_asking_to_quit_again_and_again_asks_once(make_app: MakeApp, paths
 def test_a_damaged_record_is_one_lost_run_among_the_others(
     paths: Paths, damage: dict[str, Any]
 ) -> None:
+    """Row 58."""
     make_run(paths, OLD, state="finished")
     write_record(make_run(paths, LIVE, state="finished"), **damage)
     rows = {row.id: row for row in RunBoard(paths).read()}

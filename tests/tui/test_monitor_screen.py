@@ -115,6 +115,7 @@ async def test_a_failure_is_a_panel_with_the_next_step(make_app: MakeApp, paths:
 
 
 async def test_a_non_finite_value_is_named(make_app: MakeApp, paths: Paths) -> None:
+    """Row 26."""
     run = make_run(paths)
     with run.metrics.open("a", encoding="utf-8") as file:
         file.write('{"stage": "dpo", "step": 121, "loss": null, "non_finite": ["loss"]}\n')

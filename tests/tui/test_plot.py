@@ -33,6 +33,7 @@ def test_thinning_keeps_extremes_and_ends(points: list[float], columns: int) -> 
 def test_any_values_draw_within_their_cells(
     points: list[tuple[int, float]], width: int, height: int
 ) -> None:
+    """Row 26."""
     chart = draw([Series("a", points), Series("b", points[::2], joined=False)], width, height)
     lines = chart.plain.split("\n")
     assert len(lines) <= height

@@ -14,8 +14,8 @@ import torch
 from checkpoint_files import write_checkpoint
 from worker_helpers import MakeRun
 
-from workbench.base.files import read_jsonl
 from workbench.base.problems import ProblemError
+from workbench.base.tail import read_jsonl
 from workbench.recipe.recipe import Recipe
 from workbench.run.checkpoints import INCOMPLETE_MARK, choose, read_manifest, verify
 from workbench.run.directory import BASE_REFERENCE, RunDirectory, create_run

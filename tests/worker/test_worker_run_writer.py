@@ -14,9 +14,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from workbench.base.files import read_jsonl
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
+from workbench.base.tail import read_jsonl
 from workbench.recipe.recipe import Recipe
 from workbench.run.directory import create_run
 from workbench.run.record import read_record

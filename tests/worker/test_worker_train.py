@@ -22,7 +22,7 @@ from worker_helpers import (
     wait_until,
 )
 
-from workbench.base.files import read_jsonl
+from workbench.base.tail import read_jsonl
 from workbench.run.directory import RunDirectory
 from workbench.run.launch import launch, resume, stop
 from workbench.run.record import read_record, update_record

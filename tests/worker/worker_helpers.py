@@ -13,7 +13,7 @@ from typing import Any
 import filelock
 import psutil
 
-from workbench.base.files import read_jsonl
+from workbench.base.tail import read_jsonl
 from workbench.run.directory import RunDirectory
 from workbench.run.launch import launch
 from workbench.run.record import RunRecord, has_ended, read_record

@@ -11,10 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.base.tail import LineTail as LineTail
-from workbench.base.tail import parse_json_line as parse_json_line
-from workbench.base.tail import read_jsonl as read_jsonl
-
 FLOAT_BITS = 1024
 NAME_BYTES = 60
 

@@ -62,15 +62,6 @@ def parse_json_objects(line: str) -> list[dict[str, Any]]:
     return found
 
 
-def parse_json_line(line: str) -> dict[str, Any] | None:
-    """The JSON object of a line, or None for a torn, glued, empty or foreign one."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
-
-
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """All whole records of a JSON-lines file; a file that cannot be read has none."""
     tail = LineTail(path)

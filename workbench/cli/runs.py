@@ -50,7 +50,12 @@ def runs(arguments: argparse.Namespace, paths: Paths) -> int:
     wake(waiting)
     state = waiting.read()
     if arguments.json:
-        print_json([{**asdict(record), "path": run.path} for run, record in found])
+        print_json(
+            [
+                {**asdict(record), "path": run.path, "distrust": distrust(run, record)}
+                for run, record in found
+            ]
+        )
         return DONE
     if not found:
         print("No runs yet. Start one: dpo-workbench quickstart")
@@ -66,6 +71,9 @@ def runs(arguments: argparse.Namespace, paths: Paths) -> int:
         for run, record in found
     ]
     print("\n".join(table(("RUN", "STATE", "STEP", "CREATED", "TITLE"), rows)))
+    for run, record in found:
+        if reason := distrust(run, record):
+            print(one_line(f"{run.id} is only shown: {reason}."))
     return DONE
 
 
@@ -115,6 +123,7 @@ def run_json(run: RunDirectory, record: RunRecord) -> dict[str, Any]:
     return {
         **asdict(record),
         "path": run.path,
+        "distrust": distrust(run, record),
         "metrics": _latest(run),
         "checkpoints": {stage: run.checkpoints(stage) for stage in record.stages},
         "scores": read_scores(run),

@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.base.files import append_json, read_jsonl
+from workbench.base.files import append_json
+from workbench.base.tail import read_jsonl
 from workbench.base.text import clean
 
 if TYPE_CHECKING:

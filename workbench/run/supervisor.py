@@ -23,10 +23,11 @@ from types import FrameType
 
 import psutil
 
-from workbench.base.files import LineTail, append_json
+from workbench.base.files import append_json
 from workbench.base.locks import lock_again
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem
+from workbench.base.tail import LineTail
 from workbench.base.text import clean
 from workbench.run.directory import RunDirectory
 from workbench.run.ending import Ending, conclude, signal_name

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
-from workbench.base.files import read_jsonl
 from workbench.base.problems import ProblemError
+from workbench.base.tail import read_jsonl
 
 if TYPE_CHECKING:
     from workbench.run.directory import RunDirectory

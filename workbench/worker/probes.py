@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from workbench.base.files import read_jsonl
+from workbench.base.tail import read_jsonl
 from workbench.run.directory import RunDirectory
 from workbench.worker.decode import CancelCriteria
 from workbench.worker.run_writer import RunWriter
