@@ -43,8 +43,10 @@ class Launches:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
         self.problem: BaseException | None = None
+        self.accepted = False
 
-    def launch(self, run: RunDirectory) -> int:
+    def launch(self, run: RunDirectory, *, accept_changes: bool = False) -> int:
+        self.accepted = accept_changes
         if self.problem is not None:
             raise self.problem
         self.calls.append((run.id, read_record(run).device))
@@ -193,6 +195,28 @@ def test_a_run_that_cannot_start_fails_and_the_next_one_starts(
     assert waiting(queue) == [good.id]
     assert work.tick()
     assert launches.calls == [(good.id, "cuda:0")]
+
+
+def test_a_resume_that_is_refused_is_noted(
+    queue: Queue, make_runs: MakeRuns, launches: Launches
+) -> None:
+    refused, accepted = make_runs(2)
+    for run in (refused, accepted):
+        update_record(run, state="stopped", started=500.0)
+    queue.add(refused, ["cuda:0"])
+    queue.add(accepted, ["cuda:0"], accept_changes=True)
+    launches.problem = ProblemError(Problem("changed since the checkpoint: beta", "x", "Undo it."))
+    work = dispatcher(queue)
+    assert work.tick()
+    launches.problem = None
+    assert waiting(queue) == [accepted.id]
+    record = read_record(refused)
+    assert record.state == "stopped"
+    assert record.notes == [
+        "The queue could not resume it: x: changed since the checkpoint: beta. Undo it."
+    ]
+    assert work.tick()
+    assert launches.accepted
 
 
 def test_a_full_disk_is_waited_out(queue: Queue, make_runs: MakeRuns, launches: Launches) -> None:

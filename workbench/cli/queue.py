@@ -66,12 +66,13 @@ def enqueue(
     *,
     device: str | None = None,
     stop_on_failure: bool = False,
+    accept_changes: bool = False,
     as_json: bool = False,
 ) -> int:
     """Put a run at the end of the queue and say where it stands."""
     found, slots = Queue.of(paths), visible_slots()
     devices = [check_device(device, slots)] if device else slots
-    place = found.add(run, devices, stop_on_failure=stop_on_failure)
+    place = found.add(run, devices, stop_on_failure=stop_on_failure, accept_changes=accept_changes)
     wake(found)
     if as_json:
         print_json({"run": run.id, "path": run.path, "position": place})

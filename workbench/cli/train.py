@@ -61,6 +61,7 @@ def _enqueue(run: RunDirectory, arguments: argparse.Namespace, paths: Paths) -> 
         run,
         device=arguments.device,
         stop_on_failure=arguments.stop_on_failure,
+        accept_changes=getattr(arguments, "accept_changes", False),
         as_json=getattr(arguments, "json", False),
     )
 

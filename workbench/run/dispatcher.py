@@ -120,7 +120,10 @@ class Dispatcher:
             return  # Its last process has not gone yet; the end command may take a minute.
         try:
             assign_device(run, device)
-            launch(run) if entry.action == "launch" else resume(run)
+            if entry.action == "launch":
+                launch(run)
+            else:
+                resume(run, accept_changes=entry.accept_changes)
             say(f"{entry.run} started on {device}")
         except ProblemError as error:
             if may_pass(error):
@@ -154,13 +157,17 @@ def assign_device(run: RunDirectory, device: str) -> None:
 
 
 def note_failure(run: RunDirectory, problem: Problem) -> None:
-    """Let a run that could not be started say why, unless it is at work or says so already."""
+    """Let a run that could not be started say why, unless it is at work."""
     record = read_record(run)
     made_nothing = record.pid <= 0 and record.supervisor_pid <= 0
     if record.state == "queued" or (record.state in ("starting", "lost") and made_nothing):
         error = as_error(problem.what, problem.where, problem.next_step)
         with contextlib.suppress(ProblemError):
             _update_at_rest(run, state="failed", error=error, finished=time.time())
+    elif not is_active(record):
+        note = f"The queue could not resume it: {problem}"
+        with contextlib.suppress(ProblemError):
+            _update_at_rest(run, notes=[*record.notes, clean(note, newlines=False)])
 
 
 def _update_at_rest(run: RunDirectory, **changes: object) -> None:

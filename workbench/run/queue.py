@@ -23,6 +23,7 @@ from workbench.base.files import is_number, json_safe, make_private_dir, write_a
 from workbench.base.locks import is_locked, take_lock
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
+from workbench.run.changes import refuse_changes
 from workbench.run.directory import RunDirectory
 from workbench.run.processes import RUN_VARIABLE
 from workbench.run.record import RunRecord, is_active, read_record
@@ -46,6 +47,7 @@ class Entry:
         started_before: When the run had last been started as it came into the queue, Unix
             seconds. Any other value in its record says that somebody has started it since.
         stop_on_failure: Whether the queue pauses when the run fails.
+        accept_changes: Whether a resume goes on with settings that have changed.
         added: Unix seconds.
     """
 
@@ -54,6 +56,7 @@ class Entry:
     devices: tuple[str, ...] = ()
     started_before: float = 0.0
     stop_on_failure: bool = False
+    accept_changes: bool = False
     added: float = 0.0
 
 
@@ -160,28 +163,44 @@ class Queue:
         write_atomic(self.file, json.dumps(json_safe(content), indent=1))
 
     def add(
-        self, run: RunDirectory, devices: Sequence[str], *, stop_on_failure: bool = False
+        self,
+        run: RunDirectory,
+        devices: Sequence[str],
+        *,
+        stop_on_failure: bool = False,
+        accept_changes: bool = False,
     ) -> int:
         """Put a run at the end and return its place, counted from 1.
 
         Args:
             devices: The slots of which it takes the first that is free.
+            stop_on_failure: Pause the queue when the run fails.
+            accept_changes: Resume it although settings have changed since its checkpoint.
 
         Raises:
-            ProblemError: It waits already, is at work, or has finished.
+            ProblemError: It waits already, is at work, has finished, or cannot be resumed.
         """
         record = read_record(run)
         action = "launch" if record.state == "queued" else "resume"
         if record.state != "queued" and record.state not in RESUMABLE_STATES:
             hint = "Watch it instead." if is_active(record) else "Start a new run."
             raise ProblemError(Problem(f"the run is {label(record.state)}", run.id, hint))
+        if action == "resume":
+            refuse_changes(run, accept=accept_changes)
         with self.edit() as state:
             if place := state.position(run.id):
                 what = f"the run is in the queue already, at place {place}"
                 raise ProblemError(Problem(what, run.id, "Look at it: dpo-workbench queue."))
-            state.entries.append(
-                Entry(run.id, action, tuple(devices), record.started, stop_on_failure, time.time())
+            entry = Entry(
+                run.id,
+                action,
+                tuple(devices),
+                record.started,
+                stop_on_failure,
+                accept_changes,
+                time.time(),
             )
+            state.entries.append(entry)
             return len(state.entries)
 
     def move(self, run_id: str, by: int) -> int:
@@ -330,6 +349,7 @@ def _entry(raw: object) -> Entry:
         tuple(devices),
         float(started),  # type: ignore[arg-type]
         raw.get("stop_on_failure") is True,
+        raw.get("accept_changes") is True,
         float(added),  # type: ignore[arg-type]
     )
 
