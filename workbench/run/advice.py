@@ -92,8 +92,12 @@ def memory_evidence(text: str, facts: Facts) -> list[str]:
     if found is None or not fills_memory(found):
         return []
     frames, _ = read_traceback(text[-LAST_CHARACTERS:])
-    on_gpu = "GPU" in found[1].what
-    steps = memory_steps(with_phase(facts, frames), on_gpu=on_gpu)
+    return less_memory(with_phase(facts, frames), on_gpu="GPU" in found[1].what)
+
+
+def less_memory(facts: Facts, *, on_gpu: bool) -> list[str]:
+    """All changes that make a run need less memory, one sentence each, best first."""
+    steps = memory_steps(facts, on_gpu=on_gpu)
     return [f"less memory {number}: {step.sentence}" for number, step in enumerate(steps, 1)]
 
 

@@ -25,13 +25,6 @@ HUB_ROWS = (
         "run `hf auth login`.",
     ),
     row(
-        "token without the right",
-        r"403 Forbidden|403 Client Error",
-        "the token of this machine may not read {model} (403)",
-        "HF_TOKEN",
-        f"Give the token the right to read gated or private repositories, then {LOG_IN}.",
-    ),
-    row(
         "gated data",
         r"Dataset '(?P<name>[^'\n]{0,120})' is a gated dataset",
         "the data set {name} is gated",
@@ -40,10 +33,18 @@ HUB_ROWS = (
     ),
     row(
         "gated model",
-        r"\bGatedRepoError\b|gated repo|Access to model [\w./-]{1,120} is restricted",
+        r"\bGatedRepoError\b|access (?:a )?gated repo\b(?!,)"
+        r"|Access to model [\w./-]{1,120} is restricted",
         "{model} is gated",
         "model_name_or_path",
         f"Accept its terms on its hub page, then set HF_TOKEN or {LOG_IN}.",
+    ),
+    row(
+        "token without the right",
+        r"403 Forbidden: ",
+        "the token of this machine may not read {model} (403)",
+        "HF_TOKEN",
+        f"Give the token the right to read gated or private repositories, then {LOG_IN}.",
     ),
     row(
         "revision",
@@ -115,7 +116,8 @@ FILE_ROWS = (
         r"|trust_remote_code=True` to (?:permit|allow)",
         "{model} needs its own Python code to run",
         "trust_remote_code",
-        "Set trust_remote_code: true only if you trust who wrote it.",
+        "Only if you trust who wrote it: set trust_remote_code: true and launch with "
+        "`--trust-remote-code {model}`.",
     ),
     row(
         "refused pickle",

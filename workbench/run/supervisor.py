@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -26,9 +27,9 @@ import psutil
 from workbench.base.files import append_json
 from workbench.base.locks import lock_again
 from workbench.base.paths import Paths
-from workbench.base.problems import Problem
 from workbench.base.tail import LineTail
 from workbench.base.text import clean
+from workbench.run.advice import advise, facts_of, less_memory, memory_evidence
 from workbench.run.directory import RunDirectory
 from workbench.run.ending import Ending, conclude, signal_name
 from workbench.run.evidence import MemoryKills, boot_id, memory_kills
@@ -68,6 +69,8 @@ class Supervisor:
         self._stop_requested = False
         self._worker: subprocess.Popen[bytes] | None = None
         self._told_stall = 0.0
+        # What an earlier worker of this run said is not this one's.
+        self._log_start = self._log_bytes()
         # Only a kill within the last samples can have been the worker's.
         self._kills: deque[MemoryKills] = deque([memory_kills()], maxlen=MEMORY_SAMPLES)
 
@@ -179,22 +182,31 @@ class Supervisor:
 
     def _conclude(self, code: int) -> Ending:
         risen = self._kills[0].risen(memory_kills())
-        return conclude(
+        record = read_record(self.run)
+        facts, words = facts_of(self.run, record.stage, record.model_path), self.last_words()
+        ending = conclude(
             code,
             requested=self.kill_requested,
             memory_kills=risen,
-            advice=self._advice(),
+            advice=advise(words, facts),
             log=str(self.run.log),
         )
+        if ending.state != "out_of_memory":
+            return ending
+        lines = memory_evidence(words, facts) or less_memory(facts, on_gpu=False)
+        return replace(ending, evidence=(*ending.evidence, *lines))
 
     def last_words(self) -> str:
-        """The end of train.log."""
+        """The end of what this worker wrote into train.log."""
         tail = LineTail(self.run.log, LAST_WORDS_BYTES)
-        tail.skip_to_last(LAST_WORDS_BYTES)
-        return "\n".join(tail.read())
+        tail.skip_to_last(max(0, min(LAST_WORDS_BYTES, self._log_bytes() - self._log_start)))
+        return "\n".join([*tail.read(), tail.partial])
 
-    def _advice(self) -> Problem | None:
-        return None
+    def _log_bytes(self) -> int:
+        try:
+            return self.run.log.stat().st_size
+        except OSError:
+            return 0
 
 
 def say(text: str) -> None:
