@@ -6,7 +6,9 @@ A few seconds with the other tests. For longer:
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import io
 import json
 import os
 import sys
@@ -22,12 +24,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workbench.base.files import append_json, json_safe
+from workbench.base.files import append_json
 from workbench.base.paths import Paths, is_safe_name, safe_name
 from workbench.base.problems import ProblemError
 from workbench.base.tail import LineTail, parse_json_objects, read_jsonl
 from workbench.base.text import clean
-from workbench.cli.runs import run_json
+from workbench.cli.runs import print_summary, runs, status
 from workbench.recipe.recipe import SHIPPED, Recipe, load_recipe, resolve
 from workbench.recipe.yaml_edit import REMOVE, edit
 from workbench.recipe.yaml_file import parse
@@ -324,7 +326,11 @@ def test_any_record_is_shown(changes: dict[str, Any], cut: int, rubbish: bytes) 
         show(RunWatcher(run, PLOTTED).look())
         record = read_record(run)
         describe_error(record)
-        json.dumps(json_safe(run_json(run, record)), allow_nan=False)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            for json_wanted in (False, True):
+                runs(argparse.Namespace(json=json_wanted), paths)
+                status(argparse.Namespace(run=run.id, json=json_wanted), paths)
+            print_summary(run, record)
 
 
 @fuzzed(100, value=st.dictionaries(st.text(max_size=5), json_values, max_size=4))

@@ -19,7 +19,7 @@ from workbench.base.tail import LINE_LIMIT_BYTES, LineTail, read_jsonl, read_sma
 from workbench.cli import main
 from workbench.run.curves import LIMIT_POINTS, Curve
 from workbench.run.directory import RunDirectory, find_run, list_runs
-from workbench.run.launch import delete, launch, resume, stop
+from workbench.run.launch import delete, describe_error, launch, resume, stop
 from workbench.run.metrics import RECENT_ROWS, MetricsReader
 from workbench.run.record import read_record, update_record
 from workbench.run.trust import distrust
@@ -543,6 +543,15 @@ def test_a_run_of_a_newer_version_is_shown_and_never_written(
         with pytest.raises(ProblemError, match="Use that version"):
             act(run)
     assert run.record.read_text() == content
+
+
+def test_an_error_of_odd_values_is_still_told(run: RunDirectory) -> None:
+    """Row 58."""
+    record = json.loads(run.record.read_text())
+    error = {"what": None, "where": 3, "next_step": ["x"]}
+    run.record.write_text(json.dumps({**record, "state": "failed", "error": error}))
+    assert read_record(run).state == "failed"
+    assert "3" in describe_error(read_record(run))
 
 
 def test_two_apps_on_one_run_only_read(paths: Paths, run: RunDirectory) -> None:

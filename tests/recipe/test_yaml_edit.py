@@ -69,6 +69,11 @@ def test_removing() -> None:
     assert edit(TEXT, {("missing",): REMOVE}) == TEXT
 
 
+def test_a_key_without_a_colon_is_refused() -> None:
+    with pytest.raises(ProblemError, match="cannot change beta in place"):
+        edit("? beta", {("beta",): 0.2})
+
+
 def test_invalid_text_is_refused() -> None:
     with pytest.raises(ProblemError, match="stands twice"):
         edit("a: 1\na: 2\n", {("b",): 1})

@@ -36,15 +36,17 @@ def edit(text: str, changes: Mapping[tuple[str, ...], Any]) -> str:
     if document.problems:
         raise ProblemError(*document.problems)
     expected = copy.deepcopy(document.data)
+    keys = ", ".join(".".join(path) for path in changes)
+    refusal = Problem(f"cannot change {keys} in place", "recipe", "Edit the file in a text editor.")
     for path, value in changes.items():
-        text = _apply(text, path, value)
+        try:
+            text = _apply(text, path, value)
+        except ValueError:  # a form of YAML without the sign that is looked for, such as `? key`
+            raise ProblemError(refusal) from None
         _change_mapping(expected, path, value)
     result = parse(text, "recipe")
     if result.problems or result.data != expected:
-        keys = ", ".join(".".join(path) for path in changes)
-        raise ProblemError(
-            Problem(f"cannot change {keys} in place", "recipe", "Edit the file in a text editor.")
-        )
+        raise ProblemError(refusal)
     return text
 
 

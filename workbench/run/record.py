@@ -214,6 +214,8 @@ def _parse(run: RunDirectory) -> RunRecord:
         raise ValueError(f"wrong kind of value: {', '.join(sorted(wrong))}")
     if record.state not in STATES:
         raise ValueError(f"unknown state {record.state!r}")
+    if record.error is not None:
+        record.error = {name: str(said or "") for name, said in record.error.items()}
     return record
 
 
