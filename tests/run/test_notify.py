@@ -188,7 +188,7 @@ def test_a_command_in_a_file_that_others_may_write_is_ignored(paths: Paths) -> N
 def test_sentences() -> None:
     sentence = end_sentence("quickstart", "finished", 220.0, "accuracy 1.00")
     assert sentence == "quickstart finished after 3:40: accuracy 1.00"
-    assert end_sentence("big", "out_of_memory", 4000.4) == "big out of memory after 1:06:40"
+    assert end_sentence("big", "out_of_memory", 4000.4) == "big OOM after 1:06:40"
     assert end_sentence("x", "lost", 0.0) == "x lost"
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Callable
 
+import pytest
 from conftest import until
 from textual.widgets import Static
 from tui_fakes import HOSTILE, NOW, FakeLauncher, make_run, write_record
 
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem
+from workbench.run import changes
+from workbench.run.changes import Change
+from workbench.run.directory import RunDirectory
+from workbench.run.record import read_record
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.dialogs.confirm import ConfirmDialog
+from workbench.tui.dialogs.fork import ForkDialog
 from workbench.tui.dialogs.notice import NoticeDialog
 from workbench.tui.screens.runs import RunsScreen
 
@@ -104,6 +112,52 @@ async def test_resume_goes_on_and_opens_the_monitor(
         await pilot.press("R")
         await until(pilot, lambda: app.current_mode == "monitor")
         assert launcher.calls == [("resume", LIVE)]
+
+
+async def test_a_resume_with_changed_settings_asks(
+    make_app: MakeApp, paths: Paths, launcher: FakeLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 36."""
+    change = Change("dpo", "beta", "0.1", "[/INST]0.5")
+    monkeypatch.setattr(changes, "changed_settings", lambda run: [change])
+    make_run(paths, state="stopped")
+    app = make_app(screen="runs")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: app.rows and app.focused)
+        await pilot.press("R")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        assert "dpo.beta: 0.1 -> [/INST]0.5" in text_of(app, "#frame Static")
+        assert launcher.calls == []
+        await pilot.press("y")
+        await until(pilot, lambda: app.current_mode == "monitor")
+        assert launcher.calls == [("resume, changed", LIVE)]
+
+
+async def test_a_fork_begins_with_the_chosen_weights(
+    make_app: MakeApp, paths: Paths, launcher: FakeLauncher
+) -> None:
+    recipe = str(paths.recipes / "small.yaml")
+    adapter = make_run(paths, state="finished", recipe_path=recipe).output("sft")
+    adapter.mkdir()
+    names = {"r": 8, "target_modules": ["q_proj", "v_proj"]}
+    (adapter / "adapter_config.json").write_text(json.dumps(names))
+    (adapter / "adapter_model.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
+    app = make_app(screen="runs")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: app.rows and app.focused)
+        await pilot.press("f")
+        await until(pilot, lambda: isinstance(app.screen, ForkDialog))
+        await pilot.press("enter", *"oops", "enter")
+        await until(pilot, lambda: "KEY=VALUE" in text_of(app, "#complaint"))
+        await pilot.press(*["backspace"] * 4, *"dpo.beta=0.3", "enter")
+        await until(pilot, lambda: app.current_mode == "monitor")
+        (called,) = launcher.calls
+        assert called[0] == "launch"
+        forked = RunDirectory(paths.runs / called[1])
+        record = read_record(forked)
+        assert (record.parent, record.parent_stage, record.name) == (LIVE, "sft", "small-fork")
+        assert record.stages == ["dpo"]
+        assert "beta: 0.3" in forked.config("dpo").read_text()
 
 
 async def test_delete_asks_and_the_run_is_gone(

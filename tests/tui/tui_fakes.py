@@ -205,8 +205,8 @@ class FakeLauncher:
         write_record(run, state="stopped" if kill else "stopping")
         return "Stopping: the worker finishes its step and saves a checkpoint."
 
-    def resume(self, run: RunDirectory) -> int:
-        self._note("resume", run)
+    def resume(self, run: RunDirectory, *, accept_changes: bool = False) -> int:
+        self._note("resume, changed" if accept_changes else "resume", run)
         write_record(run, state="running")
         return os.getpid()
 

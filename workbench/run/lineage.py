@@ -208,6 +208,25 @@ def fork_run(
     return forked
 
 
+def fork_places(run: RunDirectory) -> list[tuple[str, str]]:
+    """Where a run can be forked, the newest first: what `find_origin` takes, and its words.
+
+    Raises:
+        ProblemError: Nowhere yet.
+    """
+    record = read_record(run)
+    places = []
+    for stage in reversed(record.stages):
+        if run.adapter(stage):
+            places.append((stage, f"{stage}, the final adapter"))
+        steps = [step_of(folder) for folder in reversed(run.checkpoints(stage))]
+        places += [(f"{stage}:{step}", f"{stage}, the checkpoint of step {step}") for step in steps]
+    if not places:
+        hint = "Wait for its first checkpoint." if is_active(record) else "Fork another run."
+        raise ProblemError(Problem("the run has no adapter and no checkpoint", run.id, hint))
+    return places
+
+
 def describe_lineage(record: RunRecord) -> str:
     """Where a run's first weights came from: `forked from RUN at dpo step 8`; else empty."""
     if not record.parent:

@@ -25,4 +25,4 @@ RESUMABLE_STATES = ("stopped", "failed", "diverged", "out_of_memory", "killed", 
 
 def label(state: str) -> str:
     """A state as people read it."""
-    return state.replace("_", " ")
+    return "OOM" if state == "out_of_memory" else state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,9 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.run.states import label
 from workbench.tui.board import RunRow
 from workbench.tui.dialogs.confirm import ConfirmDialog
-from workbench.tui.messages import Changed, Failed, RunStarted, Said
+from workbench.tui.messages import Changed, Failed, RunStarted, Said, Then
 from workbench.tui.queueing import enqueue, take_free_device
-from workbench.tui.render import join, lines, plain
+from workbench.tui.render import lines, plain
 
 if TYPE_CHECKING:
     from workbench.run.directory import RunDirectory
@@ -134,10 +134,63 @@ class RunActions:
         launcher, run = self._services.launcher, self.directory(row.id)
 
         def work() -> Message:
+            from workbench.run.changes import changed_settings
+
+            changes = changed_settings(run)
+            if changes and not any(change.refused for change in changes):
+                return Then(lambda: self._confirm_changes(row, [str(c) for c in changes]))
             launcher.resume(run)
             return RunStarted(run.id)
 
         self.in_thread("The run could not be resumed", work)
+
+    def _confirm_changes(self, row: RunRow, changes: list[str]) -> None:
+        launcher, run = self._services.launcher, self.directory(row.id)
+
+        def work() -> Message:
+            launcher.resume(run, accept_changes=True)
+            return RunStarted(run.id)
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.in_thread("The run could not be resumed", work)
+
+        text = "\n".join(["Since its last checkpoint this has changed:", *changes])
+        dialog = ConfirmDialog("Resume with these changes?", _about(row, text), yes="Resume")
+        self._app.push_screen(dialog, answered)
+
+    def fork(self, row: RunRow) -> None:
+        """Train the weights of a run's checkpoint further in a new run."""
+        run = self.directory(row.id)
+
+        def work() -> Message:
+            from workbench.run.lineage import fork_places
+
+            places = fork_places(run)
+            return Then(lambda: self._choose_fork(row, places))
+
+        self.in_thread("The run cannot be forked", work)
+
+    def _choose_fork(self, row: RunRow, places: Sequence[tuple[str, str]]) -> None:
+        from workbench.tui.dialogs.fork import ForkAnswer, ForkDialog
+
+        services, run, rows = self._services, self.directory(row.id), self._app.rows
+
+        def answered(answer: ForkAnswer | None) -> None:
+            if answer is None:
+                return
+
+            def work() -> Message:
+                from workbench.run.lineage import fork_run
+
+                forked = fork_run(services.paths, run, answer.place, answer.settings, answer.name)
+                take_free_device(forked, rows)
+                services.launcher.launch(forked)
+                return RunStarted(forked.id)
+
+            self.in_thread("The run could not be forked", work)
+
+        self._app.push_screen(ForkDialog(f"{row.label}-fork", places), answered)
 
     def delete(self, row: RunRow) -> None:
         """Delete an ended run after a question."""
@@ -178,4 +231,4 @@ class RunActions:
 def _about(row: RunRow, text: str) -> Content:
     head = [plain(row.label, style="bold")]
     head += [plain(row.id, style="$muted")] if row.name else []
-    return lines(*head, join("\n" + text))
+    return lines(*head, plain("\n" + text, newlines=True))

@@ -26,7 +26,7 @@ from workbench.base.text import clean
 from workbench.tui.actions import RunActions
 from workbench.tui.board import RunBoard, RunRow, parting_words
 from workbench.tui.commands import MODES, commands
-from workbench.tui.messages import Changed, Failed, RunsRead, RunStarted, Said
+from workbench.tui.messages import Changed, Failed, RunsRead, RunStarted, Said, Then
 from workbench.tui.notices import Notices
 from workbench.tui.queueing import QueueWatch
 from workbench.tui.screens.base import WorkbenchScreen
@@ -182,6 +182,10 @@ class WorkbenchApp(App[int]):
     @on(Changed)
     def _changed(self) -> None:
         self.read_runs()
+
+    @on(Then)
+    def _then(self, event: Then) -> None:
+        event.act()
 
     @on(Said)
     def _said(self, event: Said) -> None:

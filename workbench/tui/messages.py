@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,13 @@ class Failed(Message):
 @dataclass
 class Changed(Message):
     """Something on disk is another now; there is nothing to say about it."""
+
+
+@dataclass
+class Then(Message):
+    """What comes on the event loop after slow work, such as a question about its result."""
+
+    act: Callable[[], None]
 
 
 @dataclass
