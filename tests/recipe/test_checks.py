@@ -135,6 +135,7 @@ def test_unknown_packaged_model(make_recipe: Make, paths: Paths) -> None:
 
 USER = [{"role": "user", "content": "q"}]
 ANSWER = [{"role": "assistant", "content": "a"}]
+OTHER = [{"role": "assistant", "content": "b"}]
 PARTS = [{"role": "assistant", "content": [{"type": "text", "text": "a"}]}]
 CALL = [{"role": "assistant", "tool_calls": [{"name": "f"}]}]
 
@@ -144,7 +145,7 @@ CALL = [{"role": "assistant", "tool_calls": [{"name": "f"}]}]
     [
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, ""),
         ({"prompt": USER, "chosen": ANSWER, "rejected": CALL}, ""),
-        ({"chosen": ANSWER, "rejected": ANSWER}, ""),
+        ({"chosen": ANSWER, "rejected": OTHER}, ""),
         ({"prompt": "q", "chosen": ANSWER, "rejected": ANSWER}, "prompt is text, chosen is mess"),
         ({"chosen": {"from": "gpt", "value": "a"}, "rejected": "b"}, "chosen is neither a text"),
         ({"chosen": PARTS, "rejected": ANSWER}, "chosen is neither a text nor a list of messages"),

@@ -22,6 +22,7 @@ SPLIT_WORDS = {
 
 PREFERENCE_COLUMNS = ("chosen", "rejected")
 SFT_COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
+READ_COLUMNS = ("prompt", "chosen", "rejected", "messages", "completion", "text")
 
 
 @dataclass
@@ -33,6 +34,8 @@ class Glance:
         columns: Columns of the first row; empty when not read.
         first: The first row.
         problems: Broken lines and the like, each with `file:line`.
+        odd: Number, column and kind of the first value that is of another kind than in row 1.
+        same: Rows whose chosen and rejected answers are the same, or one of them empty.
     """
 
     path: Path
@@ -40,6 +43,9 @@ class Glance:
     columns: tuple[str, ...] = ()
     first: dict[str, Any] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    odd: tuple[int, str, str] | None = None
+    same: int = 0
+    seen: int = field(default=0, repr=False)
 
 
 def glance(path: Path) -> Glance:
@@ -82,7 +88,7 @@ def _read_json_lines(file: IO[str], found: Glance) -> None:
             _broken(found, number, "the line is not a JSON object")
             continue
         rows += 1
-        _note_first(found, row)
+        _note(found, row)
     found.rows = rows
 
 
@@ -104,8 +110,8 @@ def _read_json(file: IO[str], found: Glance) -> None:
         return
     rows = [row for row in document if isinstance(row, dict)]
     found.rows = len(rows)
-    if rows:
-        _note_first(found, rows[0])
+    for row in rows:
+        _note(found, row)
 
 
 def _read_table(file: IO[str], found: Glance, delimiter: str) -> None:
@@ -113,7 +119,7 @@ def _read_table(file: IO[str], found: Glance, delimiter: str) -> None:
     rows = 0
     for row in reader:
         rows += 1
-        _note_first(found, {str(key): value for key, value in row.items()})
+        _note(found, {str(key): value for key, value in row.items()})
     found.rows = rows
 
 
@@ -121,10 +127,27 @@ def _broken(found: Glance, line: int, what: str) -> None:
     found.problems.append(Problem(what, f"{found.path}:{line}", "Mend or delete the line."))
 
 
-def _note_first(found: Glance, row: dict[str, Any]) -> None:
+def _note(found: Glance, row: dict[str, Any]) -> None:
+    """Compare a row with the first one, and its answers with each other."""
+    found.seen += 1
     if not found.columns:
         found.columns = tuple(row)
         found.first = row
+    answers = [row.get(column) for column in PREFERENCE_COLUMNS]
+    if answers[0] is not None and (answers[0] == answers[1] or "" in answers):
+        found.same += 1
+    if found.odd is None:
+        for column in READ_COLUMNS:
+            kind = kind_of(row.get(column))
+            if column in found.first and kind != kind_of(found.first[column]):
+                found.odd = (found.seen, column, kind)
+                break
+
+
+def kind_of(value: Any) -> str:
+    """What a cell holds, in words."""
+    kinds = {str: "a text", list: "a list", dict: "an object", bool: "true or false"}
+    return "empty" if value is None else kinds.get(type(value), "a number")
 
 
 def _read_csv(file: IO[str], found: Glance) -> None:
