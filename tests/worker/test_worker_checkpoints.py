@@ -100,6 +100,9 @@ def test_without_room_nothing_is_written(
         1000,
     )
     assert "checkpoint-2 is kept, training goes on" in read_record(run).notes[0]
+    save(trainer, 6)
+    assert len(read_record(run).notes) == 1
+    assert len([row for row in read_jsonl(run.metrics) if row["event"] == "save_failed"]) == 2
 
 
 def test_a_failed_save_keeps_the_older_checkpoint(run: RunDirectory) -> None:

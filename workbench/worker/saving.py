@@ -52,6 +52,7 @@ class Saver:
         self.trainer = trainer
         self._save: Callable[[Any, Any], None] = trainer._save_checkpoint
         trainer._save_checkpoint = self.save
+        self._failing = False
         # As the trainer was built with them: a person may edit the files while it trains.
         self._settings = {
             "config": read_config(run, stage),
@@ -79,6 +80,7 @@ class Saver:
             return
         finally:
             self.writer.update(saving="")
+        self._failing = False
         step = state.global_step
         self.writer.event("checkpoint", stage=self.stage, step=step, path=str(folder))
         self.writer.update(step=step, stopped_at=str(folder))
@@ -121,10 +123,16 @@ class Saver:
         )  # fmt: skip
         kept = choose(self.run, self.stage, deep=False).folder
         older = f"{kept.name} is kept" if kept else "there is no older one"
-        self.writer.note(
+        said = (
             f"{self.stage} {folder.name} is not saved: {what} "
             f"(needs {megabytes(need)}, has {megabytes(have)}); {older}, training goes on."
         )
+        # A disk that stays full for hundreds of checkpoints is one note; each has its event.
+        if self._failing:
+            print(said, flush=True)
+        else:
+            self.writer.note(said)
+        self._failing = True
 
     def save_final(self) -> None:
         """Save the stage's final weights.
