@@ -1,6 +1,6 @@
 """Texts that try to take over a terminal, a screen or a reader's eyes. Rows 48 and 49.
 
-Each one carries a marker of its own, `EVILnn`, behind or inside what it does, so that a test finds
+Each one carries a marker of its own, `EVILnnn`, behind or inside what it does, so that a test finds
 what became of it in a stream of bytes.
 """
 
@@ -121,7 +121,7 @@ class Hostile:
     """One text.
 
     Attributes:
-        marker: `EVILnn`, part of the text.
+        marker: `EVILnnn`, part of the text.
         tricks: The characters in it that must never reach a terminal, as runs with what follows.
     """
 
@@ -157,7 +157,7 @@ def _yaml_escape(letter: str) -> str:
 
 
 CORPUS = [
-    Hostile(name, f"EVIL{number:02}", template.replace("{m}", f"EVIL{number:02}"))
+    Hostile(name, f"EVIL{number:03}", template.replace("{m}", f"EVIL{number:03}"))
     for number, (name, template) in enumerate(_ATTACKS.items())
 ]
 
