@@ -165,3 +165,31 @@ def test_a_token_is_only_told_as_present(paths: Paths, monkeypatch: pytest.Monke
     found = finding(paths, "model hub")
     assert found.value.endswith("logged in, HF_HUB_OFFLINE is set")
     assert "secret" not in str(examine(paths))
+
+
+def test_a_runs_folder_that_others_may_enter(paths: Paths) -> None:
+    paths.runs.mkdir(parents=True, mode=0o755)
+    paths.runs.chmod(0o755)
+    finding = doctor._private(paths.runs)
+    assert (finding.state, finding.next_step) == ("warning", f"chmod -R go-rwx {paths.runs}")
+    paths.runs.chmod(0o700)
+    assert doctor._private(paths.runs).state == "ok"
+
+
+def test_a_runs_folder_on_a_network_file_system(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"disk / ext4 rw 0 0\nserver:/x {tmp_path} nfs4 rw 0 0\n")
+    assert doctor.file_system(tmp_path / "runs", mounts) == "nfs4"
+    assert doctor.file_system(Path("/"), mounts) == "ext4"
+    assert doctor.file_system(tmp_path, tmp_path / "none") == ""
+
+
+def test_a_logout_that_ends_all_processes(tmp_path: Path) -> None:
+    folder = tmp_path / "etc/systemd/logind.conf.d"
+    folder.mkdir(parents=True)
+    (tmp_path / "etc/systemd/logind.conf").write_text("[Login]\n#KillUserProcesses=yes\n")
+    assert doctor._lingering(tmp_path).state == "ok"
+    (folder / "site.conf").write_text("[Login]\nKillUserProcesses=yes\n")
+    finding = doctor._lingering(tmp_path)
+    assert finding.state == "warning"
+    assert "loginctl enable-linger" in finding.next_step

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -26,6 +27,8 @@ MINIMUM_DISK_BYTES = 5e9
 MINIMUM_COLUMNS, MINIMUM_LINES = 80, 24
 NVIDIA_SMI_SECONDS = 20.0
 GPU_QUERY = "name,memory.total,memory.used,driver_version"
+MOUNTS = Path("/proc/mounts")
+NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "lustre", "beegfs", "gpfs")
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -68,6 +71,8 @@ def examine(paths: Paths) -> list[Finding]:
         _memory(),
         _disk("runs", paths.runs),
         _disk("model cache", paths.models),
+        _private(paths.runs),
+        _lingering(),
         _hub(),
         _terminal(),
         _ok("network", "only needed to download a model or data set that is not here yet"),
@@ -215,6 +220,62 @@ def _disk(name: str, folder: Path) -> Finding:
         step = "Free some space (dpo-workbench rm RUN), or set DPO_WORKBENCH_HOME elsewhere."
         return _warning(name, value, step)
     return _ok(name, value)
+
+
+def _private(folder: Path) -> Finding:
+    """Who else may look into the runs, and whether locks hold there."""
+    if not folder.is_dir():
+        return _ok("privacy", "the runs folder will be its owner's alone")
+    status = folder.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid != os.geteuid():
+        step = "Set DPO_WORKBENCH_HOME to a folder of your own."
+        return _warning("privacy", f"{folder} belongs to another user", step)
+    if mode & 0o077:
+        value = f"others on this machine may look into {folder} (mode {mode:04o})"
+        return _warning("privacy", value, f"chmod -R go-rwx {folder}")
+    if (kind := file_system(folder)) in NETWORK_FILE_SYSTEMS:
+        value = f"{folder} is on a network file system ({kind}), where locks may not hold"
+        return _warning("privacy", value, "Use the runs from one machine at a time.")
+    return _ok("privacy", "the runs folder is its owner's alone")
+
+
+def file_system(folder: Path, mounts: Path = MOUNTS) -> str:
+    """The kind of file system that holds a folder, such as ext4; empty where unknown."""
+    try:
+        lines = [line.split() for line in mounts.read_text(errors="replace").splitlines()]
+    except OSError:
+        return ""
+    resolved, best = folder.resolve(), ("", "")
+    for fields in lines:
+        if len(fields) > 2 and resolved.is_relative_to(fields[1]):
+            best = max(best, (fields[1], fields[2]), key=lambda found: len(found[0]))
+    return best[1]
+
+
+def _lingering(root: Path = Path("/")) -> Finding:
+    """Whether a logout ends the user's processes, a training among them."""
+    kills, user = kills_at_logout(root), os.environ.get("USER", "")
+    if not kills or (root / "var/lib/systemd/linger" / (user or "-")).exists():
+        return _ok("logout", "a training goes on after it")
+    step = "loginctl enable-linger, or start with systemd-run --user --scope dpo-workbench"
+    return _warning("logout", "it ends all your processes (KillUserProcesses=yes)", step)
+
+
+def kills_at_logout(root: Path) -> bool:
+    """logind's KillUserProcesses, the last setting of its files winning."""
+    files = [root / "etc/systemd/logind.conf"]
+    for place in ("usr/lib", "run", "etc"):
+        files += sorted((root / place / "systemd/logind.conf.d").glob("*.conf"))
+    found = ""
+    for file in files:
+        try:
+            text = file.read_text(errors="replace")
+        except OSError:
+            continue
+        for value in re.findall(r"^\s*KillUserProcesses\s*=\s*(\S+)", text, re.MULTILINE):
+            found = value
+    return found.lower() in ("yes", "true", "on", "1")
 
 
 def _hub() -> Finding:
