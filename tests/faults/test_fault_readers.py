@@ -506,8 +506,12 @@ def start_sleeper() -> Sleeper:
         b'{"pid": "1; rm -rf"}',
         b"[" * 100_000,
         b'{"step": ' + b"9" * 5000 + b"}",
+        b'{"stages": ["../../other"]}',
+        b'{"stage": "/etc"}',
+        b'{"stages": [null]}',
+        b'{"results": {"dpo": 3}}',
     ],
-    ids=range(8),
+    ids=range(12),
 )
 def test_a_damaged_record_is_told_and_kept(
     run: RunDirectory, content: bytes, capsys: Capture

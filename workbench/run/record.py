@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from workbench.base.files import is_number, json_safe, write_atomic
+from workbench.base.paths import is_safe_name
 from workbench.base.secrets import redact
 from workbench.base.tail import read_small
 from workbench.run.directory import RunDirectory
@@ -227,7 +228,16 @@ def _fits(name: str, value: Any) -> bool:
     empty = getattr(_EMPTY, name)
     if empty is None:  # exit_code, error
         return value is None or isinstance(value, int if name == "exit_code" else dict)
-    return is_number(value) if isinstance(empty, int | float) else isinstance(value, type(empty))
+    if isinstance(empty, int | float):
+        return is_number(value)
+    if name == "stage":  # stages are folders of the run: no path may leave it
+        return value == "" or (isinstance(value, str) and is_safe_name(value))
+    if isinstance(empty, list):
+        texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
+        return texts and (name != "stages" or all(is_safe_name(item) for item in value))
+    if isinstance(empty, dict):
+        return isinstance(value, dict) and all(isinstance(i, dict) for i in value.values())
+    return isinstance(value, type(empty))
 
 
 def as_error(what: str, where: str, next_step: str) -> dict[str, str]:
