@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,19 +41,37 @@ class RunActions:
         from workbench.tui.dialogs.review import ReviewAnswer, ReviewDialog
 
         def answered(answer: ReviewAnswer | None) -> None:
-            if answer is not None:
-                self._launch(path, answer.name, queued=answer.queued)
+            if answer is None:
+                return
+            start = partial(self._launch, path, answer.name, queued=answer.queued)
+            if answer.code_of:
+                self._ask_for_trust(answer.code_of, start)
+            else:
+                start()
 
         self._app.push_screen(ReviewDialog(path, name), answered)
 
-    def _launch(self, path: Path, name: str, *, queued: bool) -> None:
+    def _ask_for_trust(self, model: str, start: Callable[..., None]) -> None:
+        text = lines(
+            plain(model, style="bold"),
+            plain(
+                "brings Python code of its own, and the recipe asks to run it: on this machine, "
+                "with your rights. Do so only if you trust its author."
+            ),
+        )
+        dialog = ConfirmDialog("Run this model's code?", text, yes="Run its code")
+        self._app.push_screen(dialog, lambda yes: start(trusted_model=model) if yes else None)
+
+    def _launch(self, path: Path, name: str, *, queued: bool, trusted_model: str = "") -> None:
         services, rows = self._services, self._app.rows
 
         def work() -> Message:
             from workbench.recipe.recipe import load_recipe
             from workbench.run.directory import create_run
+            from workbench.run.record import trust_model
 
             run = create_run(services.paths, load_recipe(path), name=name)
+            trust_model(run, trusted_model)
             if queued:
                 place = enqueue(services, run)
                 return Said(f"{name} is number {place} in the queue. Press 2 to see it.")

@@ -31,6 +31,16 @@ class Checked:
     totals: tuple[tuple[str, Totals], ...]
 
     @property
+    def code_of(self) -> str:
+        """The model whose own Python code the recipe asks to run, empty for none."""
+        from workbench.recipe.caution import wants_code
+
+        recipe = self.recipe
+        if recipe is None or not any(wants_code(recipe.values(s)) for s in recipe.stages):
+            return ""
+        return recipe.model
+
+    @property
     def errors(self) -> tuple[Problem, ...]:
         """The problems that forbid a launch."""
         return tuple(problem for problem in self.problems if problem.severity == "error")
@@ -52,7 +62,8 @@ def check_text(path: Path, text: str | None, paths: Paths) -> Checked:
         recipe = load_recipe(path, text=text)
     except ProblemError as error:
         return Checked(None, error.problems, ())
-    problems = tuple(check(recipe, paths))
+    # A wish to run the model's code is a warning here: the launch asks, with the model's name.
+    problems = tuple(check(recipe, paths, trusted_model=recipe.model))
     sums = []
     for stage in recipe.stages:
         try:

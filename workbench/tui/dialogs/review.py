@@ -23,10 +23,15 @@ from workbench.tui.widgets.steady_input import SteadyInput
 
 @dataclass(frozen=True)
 class ReviewAnswer:
-    """Under which name a run shall start, now or when its turn comes."""
+    """Under which name a run shall start, now or when its turn comes.
+
+    Attributes:
+        code_of: The model whose own code would run; that takes another question.
+    """
 
     name: str
     queued: bool = False
+    code_of: str = ""
 
 
 class ReviewDialog(Dialog[ReviewAnswer]):
@@ -54,6 +59,7 @@ class ReviewDialog(Dialog[ReviewAnswer]):
         self._run_name = safe_name(name)
         self._may_start = False
         self._busy_with = ""
+        self._code_of = ""
 
     def compose_body(self) -> ComposeResult:
         """Summary, problems, name, buttons."""
@@ -97,6 +103,7 @@ class ReviewDialog(Dialog[ReviewAnswer]):
             self.query_one("#frame").border_subtitle = "fix the errors first; escape goes back"
             return
         self._may_start = True
+        self._code_of = checked.code_of
         for button in self.query("#queue, #yes").results(Button):
             button.disabled = False
         self.query_one("#queue" if self._busy_with else "#yes").focus()
@@ -115,7 +122,7 @@ class ReviewDialog(Dialog[ReviewAnswer]):
     def _start(self, *, queued: bool) -> None:
         if self._may_start:
             name = safe_name(self.query_one(Input).value.strip() or self._run_name)
-            self.dismiss(ReviewAnswer(name, queued))
+            self.dismiss(ReviewAnswer(name, queued, self._code_of))
 
 
 def _summary(checked: Checked) -> Content:
