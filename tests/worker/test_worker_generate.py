@@ -150,6 +150,7 @@ def test_cancel_ends_an_answer_as_it_is(process: Process) -> None:
 def test_a_bad_request_is_answered_and_the_next_one_served(
     process: Process, fields: dict[str, Any], what: str
 ) -> None:
+    """Row 57."""
     error = process.ask(7, **fields)[-1]
     assert error["event"] == "error"
     assert error["id"] == 7
