@@ -9,6 +9,7 @@ import pytest
 from workbench.base.paths import Paths
 from workbench.cli import main
 from workbench.run.directory import RunDirectory, list_runs
+from workbench.run.notify import end_file
 from workbench.run.queue import Queue
 from workbench.run.record import read_record
 
@@ -45,7 +46,7 @@ def test_run_queue_says_where_it_stands(
     ]
     assert read_record(run).state == "queued"
     assert waiting(paths) == [run.id]
-    assert (run.path / "on_end").read_text() == "echo over\n"
+    assert end_file(run).read_text() == "echo over\n"
     assert len(woken) == 1
 
 

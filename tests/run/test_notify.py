@@ -15,7 +15,7 @@ from workbench.base.terminal import inert, notification, title_sequence
 from workbench.recipe.recipe import Recipe
 from workbench.run import notify
 from workbench.run.directory import RunDirectory, create_run
-from workbench.run.notify import end_sentence, keep_end_command, run_end_hook
+from workbench.run.notify import end_file, end_sentence, keep_end_command, run_end_hook
 from workbench.run.preferences import Preferences, load_preferences, preferences_file
 from workbench.run.processes import RUN_VARIABLE
 from workbench.run.record import read_record, update_record
@@ -112,12 +112,12 @@ def test_a_runs_own_command_comes_first_and_only_from_a_private_file(run: RunDir
     general = Preferences(on_end="echo general")
     assert notify.end_command(run, general) == "echo general"
     keep_end_command(run, "echo own")
-    assert (run.path / "on_end").stat().st_mode & 0o777 == 0o600
+    assert end_file(run).stat().st_mode & 0o777 == 0o600
     assert notify.end_command(run, general) == "echo own"
-    (run.path / "on_end").chmod(0o644)
+    end_file(run).chmod(0o644)
     assert notify.end_command(run, general) == "echo general"
-    (run.path / "on_end").rename(run.path / "elsewhere")
-    (run.path / "on_end").symlink_to(run.path / "elsewhere")
+    end_file(run).rename(run.path / "elsewhere")
+    end_file(run).symlink_to(run.path / "elsewhere")
     assert notify.end_command(run, general) == "echo general"
 
 

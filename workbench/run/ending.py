@@ -52,6 +52,7 @@ def conclude(
     requested: bool = False,
     memory_kills: Sequence[str] = (),
     advice: Problem | None = None,
+    smaller: str = SMALLER,
     log: str = "",
 ) -> Ending:
     """What a worker's exit without an end record means.
@@ -61,6 +62,7 @@ def conclude(
         requested: Whether a person asked for the kill.
         memory_kills: Counters of the kernel's memory killer that rose at the time.
         advice: What its last words say, where they are of a known kind.
+        smaller: What to do against a lack of main memory.
         log: Path of its log, for the person.
     """
     name = signal_name(code)
@@ -71,7 +73,7 @@ def conclude(
         return Ending("killed", Problem("killed on request", log, resume), facts)
     if code == -signal.SIGKILL and memory_kills:
         what = "this machine's memory ran out, and the kernel killed the trainer"
-        return Ending("out_of_memory", Problem(what, log, SMALLER), facts)
+        return Ending("out_of_memory", Problem(what, log, smaller), facts)
     if advice is not None:
         return Ending("out_of_memory" if is_memory(advice) else "failed", advice, facts)
     if -code in CRASH_SIGNALS:

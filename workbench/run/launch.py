@@ -20,6 +20,7 @@ from workbench.recipe.recipe import load_recipe
 from workbench.run.changes import refuse_changes
 from workbench.run.devices import slot_environment
 from workbench.run.directory import RunDirectory
+from workbench.run.notify import end_file
 from workbench.run.processes import end_processes, find_process
 from workbench.run.record import (
     RunRecord,
@@ -236,6 +237,7 @@ def delete(run: RunDirectory) -> None:
         raise ProblemError(Problem(f"the run is {record.state}", run.id, "Stop it first."))
     try:
         shutil.rmtree(run.path)
+        end_file(run).unlink(missing_ok=True)
     except OSError as error:
         what = f"cannot delete it: {error.strerror}"
         raise ProblemError(Problem(what, str(error.filename), "Check its permissions.")) from error

@@ -7,11 +7,12 @@ import os
 import signal
 import stat
 import subprocess
+from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
-from workbench.base.files import is_number, write_atomic
+from workbench.base.files import is_number, make_private_dir, write_atomic
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.text import clean
 from workbench.run.directory import RunDirectory
@@ -36,11 +37,21 @@ def keep_end_command(run: RunDirectory, command: str) -> None:
     Raises:
         ProblemError: It cannot be written.
     """
+    file = end_file(run)
     try:
-        write_atomic(run.path / "on_end", command + "\n")
+        make_private_dir(file.parent)
+        write_atomic(file, command + "\n")
     except OSError as error:
         what = f"cannot keep the end command: {error.strerror or error}"
-        raise ProblemError(Problem(what, str(run.path), "Check its permissions.")) from error
+        raise ProblemError(Problem(what, str(file), "Check its permissions.")) from error
+
+
+def end_file(run: RunDirectory) -> Path:
+    """Where a run's own end command stands.
+
+    Not in the run directory: one that was copied from a stranger must not bring a command along.
+    """
+    return run.path.parent.parent / "on_end" / run.id
 
 
 def end_command(run: RunDirectory, preferences: Preferences) -> str:
@@ -48,7 +59,7 @@ def end_command(run: RunDirectory, preferences: Preferences) -> str:
 
     A run's own counts only in a file that nobody else may write.
     """
-    file = run.path / "on_end"
+    file = end_file(run)
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:

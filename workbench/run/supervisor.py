@@ -30,6 +30,7 @@ from workbench.base.paths import Paths
 from workbench.base.tail import LineTail
 from workbench.base.text import clean
 from workbench.run.advice import advise, facts_of, less_memory, memory_evidence
+from workbench.run.advice_machine import memory_hint
 from workbench.run.directory import RunDirectory
 from workbench.run.ending import Ending, conclude, signal_name
 from workbench.run.evidence import MemoryKills, boot_id, memory_kills
@@ -189,6 +190,7 @@ class Supervisor:
             requested=self.kill_requested,
             memory_kills=risen,
             advice=advise(words, facts),
+            smaller=memory_hint(facts, on_gpu=False),
             log=str(self.run.log),
         )
         if ending.state != "out_of_memory":
