@@ -81,6 +81,12 @@ def test_launcher_keys_are_a_warning(make_recipe: Make, paths: Paths) -> None:
     assert [problem.severity for problem in problems] == ["warning"]
 
 
+def test_an_upload_is_a_warning(make_recipe: Make, paths: Paths) -> None:
+    (problem,) = check(make_recipe(HEAD + "push_to_hub: true\n"), paths)
+    assert problem.severity == "warning"
+    assert "trial.yaml:4:1: push_to_hub uploads the result" in str(problem)
+
+
 def test_two_stages_must_share_the_adapter(make_recipe: Make, paths: Paths) -> None:
     text = HEAD + "sft: {lora_r: 8}\ndpo: {lora_r: 4}\n"
     problems = [str(problem) for problem in check(make_recipe(text), paths)]

@@ -126,6 +126,10 @@ def _check_caution(recipe: Recipe, stage: str, trusted_model: str) -> Iterator[P
     for (key, *inner), problem in faults(values):
         where = recipe.document.where((*recipe.path_of(key, stage), *inner))
         yield replace(problem, where=where)
+    if values.get("push_to_hub"):
+        what = "push_to_hub uploads the result with your own hub login"
+        where = recipe.document.where(recipe.path_of("push_to_hub", stage))
+        yield Problem(what, where, "Remove it to keep the result here.", "warning")
     if not (wish := wants_code(values)):
         return
     where = recipe.document.where(recipe.path_of(wish.split(":")[0], stage))
