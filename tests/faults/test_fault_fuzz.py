@@ -67,6 +67,7 @@ TOKENS = [
     *("datasets: ", "env: ", "peft_config", "é😀", "\u2028", "\x85", "\ud800", "=", "!"),
     *("loss_type: [a, b]\n", "max_steps: .inf\n", "num_train_epochs: 1e300\n", "lora_r: -1\n"),
     *("lora_target_modules: {a: 1}\n", "per_device_train_batch_size: [1]\n"),
+    *("model_name_or_path: ", "x" * 300, "**y", "~nobody/z", "data_files: ", '"\\0"', "../" * 9),
     *("test_split_size: x\n", "probe_prompts: 5\n", "datasets: [5]\n", "dataset_name: []\n"),
 ]
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from workbench.base.paths import Paths
 from workbench.base.problems import ProblemError
+from workbench.recipe.checks import check
 from workbench.recipe.recipe import Recipe, apply_overrides, load_recipe, resolve
 
 Make = Callable[..., Recipe]
@@ -115,3 +118,22 @@ def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"title: caf\xe9\n")
     with pytest.raises(ProblemError, match="not UTF-8"):
         load_recipe(tmp_path / "latin.yaml")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x" * 5000, "a\0b.json", "~nobody-here/x.json", "**y.json", "[", "../" * 2000, "/x/*"],
+    ids=range(7),
+)
+def test_any_name_of_a_file_or_model_is_read(name: str, make_recipe: Make, paths: Paths) -> None:
+    quoted = json.dumps(name)
+    text = f"model_name_or_path: {quoted}\ndatasets: [{{path: json, data_files: {quoted}}}]\n"
+    recipe = make_recipe(text)
+    check(recipe, paths)
+    config = resolve(recipe, "dpo", output_dir=Path("/out"), models=paths.models)
+    assert config["model_name_or_path"].endswith(name)
+
+
+def test_a_number_of_hundreds_of_digits_is_no_number(make_recipe: Make, paths: Paths) -> None:
+    recipe = make_recipe(f"model_name_or_path: org/m\nbeta: {'9' * 400}\n")
+    assert "is not a finite number" in " ".join(map(str, check(recipe, paths)))

@@ -52,6 +52,18 @@ class Paths:
         return self.cache / "models"
 
 
+def existing(folder: Path, text: str) -> Path | None:
+    """What a person's text names as seen from a folder, absolute, if there is such a thing.
+
+    Any text is allowed: too long a name, a zero byte or an unknown user name nothing.
+    """
+    try:
+        found = folder / Path(text).expanduser()
+        return found.absolute() if found.exists() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
 def safe_name(text: str) -> str:
     """Turn any text into a file name of the form `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
 

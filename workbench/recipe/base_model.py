@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from workbench.base.paths import existing
+
 PYPI_PREFIX = "pypi:"
 
 
@@ -74,8 +76,8 @@ def local_folder(source: str, recipe_folder: Path) -> Path | None:
     """The local model folder that a source names, relative to its recipe, if there is one."""
     if source.startswith(PYPI_PREFIX) or not source:
         return None
-    folder = recipe_folder / Path(source).expanduser()
-    return folder.absolute() if folder.is_dir() else None
+    folder = existing(recipe_folder, source)
+    return folder if folder and folder.is_dir() else None
 
 
 def looks_local(source: str) -> bool:
@@ -88,7 +90,10 @@ def hub_snapshot(source: str) -> Path | None:
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
     cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
     snapshots = cache / f"models--{source.replace('/', '--')}" / "snapshots"
-    found = sorted(snapshots.glob("*/config.json"), key=lambda file: file.stat().st_mtime)
+    try:
+        found = sorted(snapshots.glob("*/config.json"), key=lambda file: file.stat().st_mtime)
+    except (OSError, ValueError):  # the source is no file's name
+        return None
     return found[-1].parent if found else None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench.base.files import make_private_dir, write_atomic
-from workbench.base.paths import Paths, is_safe_name
+from workbench.base.paths import Paths, existing, is_safe_name
 from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.recipe import PATH_KEYS, SHIPPED, absolute_paths, load_recipe
 from workbench.recipe.schema import STAGES
@@ -65,13 +65,13 @@ class Catalog:
         Raises:
             ProblemError: There is none (exit code 2).
         """
-        given = Path(name_or_path).expanduser()
-        if given.is_file():
-            return given.absolute()
+        given = existing(Path.cwd(), name_or_path)
+        if given and given.is_file():
+            return given
         for _, folder in self._folders:
             for suffix in ("", *SUFFIXES):
-                file = folder / f"{name_or_path}{suffix}"
-                if file.suffix in SUFFIXES and file.is_file():
+                file = existing(folder, f"{name_or_path}{suffix}")
+                if file and file.suffix in SUFFIXES and file.is_file():
                     return file
         names = ", ".join(sorted({entry.name for entry in self.entries()}))
         problem = Problem(

@@ -66,7 +66,10 @@ def _mixture_parts(
 def _part(recipe: Recipe, name: str, keys: tuple[str | int, ...], split: str) -> DataPart:
     folder = recipe.path.parent
     if any(sign in name for sign in "*?["):
-        files = tuple(sorted(folder.glob(name))) if not name.startswith("/") else ()
+        try:
+            files = tuple(sorted(folder.glob(name))) if not name.startswith("/") else ()
+        except (OSError, ValueError, NotImplementedError):  # such as `**x`: no pattern
+            files = ()
         return DataPart(keys, name, files, missing=not files and not name.startswith("/"))
     found = find_file(name, folder)
     if found is None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterator
 from typing import Any
 
+from workbench.base.files import is_number
 from workbench.base.problems import Problem
 from workbench.recipe.schema import Field
 
+SHOWN_CHARACTERS = 40
 KIND_WORDS = {
     "int": "a whole number",
     "float": "a number",
@@ -112,8 +113,9 @@ def _check_choices(name: str, value: Any, field: Field, where: str) -> Iterator[
 def _check_range(name: str, value: Any, field: Field, where: str) -> Iterator[Problem]:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return
-    if not math.isfinite(value):
-        yield Problem(f"{name}: {value} is not a finite number", where, "Write a number.")
+    if not is_number(value):
+        shown = str(value)[:SHOWN_CHARACTERS]
+        yield Problem(f"{name}: {shown} is not a finite number", where, "Write a number.")
         return
     if field.name == "max_steps" and value < 1 and value != -1:
         hint = "Write the number of steps, or -1 to train num_train_epochs."

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from workbench.base.paths import existing
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.tail import read_small
 from workbench.recipe.base_model import local_folder, model_folder
@@ -205,9 +206,8 @@ def find_file(value: str, recipe_folder: Path) -> Path | None:
     shipped recipes, so that a copy of a shipped recipe keeps working wherever it is saved.
     """
     for folder in (recipe_folder, SHIPPED):
-        candidate = folder / Path(value).expanduser()
-        if candidate.exists():
-            return candidate.absolute()
+        if found := existing(folder, value):
+            return found
     return None
 
 
