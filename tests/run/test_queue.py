@@ -15,11 +15,17 @@ import pytest
 from workbench.base.locks import take_lock
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
-from workbench.recipe.recipe import Recipe
+from workbench.recipe.recipe import Recipe, load_recipe
 from workbench.run import dispatcher as dispatching
-from workbench.run.devices import Occupancy, check_device, slot_environment, visible_slots
+from workbench.run.devices import (
+    Occupancy,
+    check_device,
+    slot_environment,
+    slot_of_recipe,
+    visible_slots,
+)
 from workbench.run.directory import RunDirectory, create_run
-from workbench.run.dispatcher import Dispatcher
+from workbench.run.dispatcher import Dispatcher, take_free_device
 from workbench.run.queue import Queue
 from workbench.run.record import read_record, update_record
 
@@ -308,7 +314,11 @@ def test_slots(tmp_path: Path) -> None:
     ]
     for nothing in ("", "-1"):
         assert visible_slots({"CUDA_VISIBLE_DEVICES": nothing}, tmp_path) == ["cpu"]
-    assert slot_environment("cuda:2") == {"CUDA_VISIBLE_DEVICES": "2"}
+    by_bus = {"CUDA_VISIBLE_DEVICES": "2", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    assert slot_environment("cuda:2", {}) == by_bus
+    assert slot_environment("cuda:2", {"CUDA_VISIBLE_DEVICES": "2,3"}) == {
+        "CUDA_VISIBLE_DEVICES": "2"
+    }
     assert slot_environment("cpu") == {"CUDA_VISIBLE_DEVICES": ""}
     assert slot_environment("") == {}
     assert check_device("cpu", ["cuda:0"]) == "cpu"
@@ -326,3 +336,28 @@ def test_occupancy_sees_what_changes(paths: Paths, make_runs: MakeRuns) -> None:
     end(a)
     b.record.write_text(json.dumps({"state": "running", "host": "elsewhere"}))
     assert occupancy.look() == {}
+
+
+def test_a_new_run_takes_the_first_free_device(
+    make_runs: MakeRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = make_runs(3)
+    monkeypatch.setattr(dispatching, "visible_slots", lambda: ["cuda:0", "cuda:1"])
+    update_record(a, state="running", **ME)
+    assert take_free_device(b) == "cuda:1"
+    assert read_record(b).device == "cuda:1"
+    assert read_record(b).notes == ["It has cuda:1, the first device that was free."]
+    update_record(b, state="running", **ME)
+    assert take_free_device(c) == ""
+    assert read_record(c).device == ""
+
+
+def test_a_recipe_that_names_its_device_keeps_it(
+    make_runs: MakeRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run,) = make_runs(1)
+    with run.recipe.open("a") as recipe:
+        recipe.write("env: {CUDA_VISIBLE_DEVICES: 1}\n")
+    monkeypatch.setattr(dispatching, "visible_slots", lambda: ["cuda:0", "cuda:1"])
+    assert take_free_device(run) == ""
+    assert slot_of_recipe(load_recipe(run.recipe)) == "cuda:1"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from workbench.base.problems import Problem, ProblemError
+from workbench.recipe.caution import allowed_variables
+from workbench.recipe.recipe import Recipe
 from workbench.run.directory import RunDirectory
 from workbench.run.record import is_active, is_here, read_record
 
 CPU = "cpu"
 GPU_PREFIX = "cuda:"
 VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
+ORDER_VARIABLE, ORDER_BY_BUS = "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
 DEVICES = Path("/dev")
 
 
@@ -34,13 +37,32 @@ def visible_slots(environ: Mapping[str, str] | None = None, devices: Path = DEVI
     return [f"{GPU_PREFIX}{name}" for name in dict.fromkeys(names)] or [CPU]
 
 
-def slot_environment(device: str) -> dict[str, str]:
-    """What a run's environment says, so that it sees its own device alone; nothing for none."""
+def slot_environment(device: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a run's environment says, so that it sees its own device alone; nothing for none.
+
+    Where the numbers are ours, they are those of nvidia-smi: CUDA alone would begin with the
+    fastest GPU. Where the environment gives numbers, they stay in the order it means.
+    """
     if device == CPU:
         return {VISIBLE_VARIABLE: ""}
     if device.startswith(GPU_PREFIX):
-        return {VISIBLE_VARIABLE: device.removeprefix(GPU_PREFIX)}
+        ours = VISIBLE_VARIABLE not in (os.environ if environ is None else environ)
+        order = {ORDER_VARIABLE: ORDER_BY_BUS} if ours else {}
+        return {VISIBLE_VARIABLE: device.removeprefix(GPU_PREFIX), **order}
     return {}
+
+
+def choose_slot(slots: Sequence[str], taken: Container[str]) -> str:
+    """The slot that a run gets when nobody names one: the first that is free, or the first."""
+    return next((slot for slot in slots if slot not in taken), slots[0])
+
+
+def slot_of_recipe(recipe: Recipe) -> str:
+    """The device that a recipe itself names in its `env`, empty for none."""
+    given = allowed_variables(recipe.values(recipe.stages[0]).get("env")).get(VISIBLE_VARIABLE)
+    if given is None:
+        return ""
+    return visible_slots({VISIBLE_VARIABLE: given})[0]
 
 
 def check_device(device: str, slots: Sequence[str]) -> str:

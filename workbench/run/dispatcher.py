@@ -17,7 +17,8 @@ from pathlib import Path
 from workbench.base.locks import is_locked, take_lock
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.text import clean
-from workbench.run.devices import Occupancy, visible_slots
+from workbench.recipe.recipe import load_recipe
+from workbench.run.devices import Occupancy, choose_slot, slot_of_recipe, visible_slots
 from workbench.run.directory import RunDirectory
 from workbench.run.launch import launch, resume
 from workbench.run.queue import Entry, Queue, QueueState, was_started
@@ -154,6 +155,24 @@ def assign_device(run: RunDirectory, device: str) -> None:
         ProblemError: It is at work, or the record cannot be written.
     """
     _update_at_rest(run, device=device)
+
+
+def take_free_device(run: RunDirectory) -> str:
+    """Give a new run a device that no other run has, where this machine has several.
+
+    Returns:
+        The device; empty where there is no choice, none is free, or the recipe names its own.
+    """
+    slots = visible_slots()
+    if len(slots) < 2 or slot_of_recipe(load_recipe(run.recipe)):
+        return ""
+    taken = Occupancy(run.path.parent, slots).look()
+    device = choose_slot(slots, taken)
+    if device in taken:
+        return ""
+    note = f"It has {device}, the first device that was free."
+    _update_at_rest(run, device=device, notes=[*read_record(run).notes, note])
+    return device
 
 
 def note_failure(run: RunDirectory, problem: Problem) -> None:

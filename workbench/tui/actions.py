@@ -15,7 +15,7 @@ from workbench.run.states import label
 from workbench.tui.board import RunRow
 from workbench.tui.dialogs.confirm import ConfirmDialog
 from workbench.tui.messages import Changed, Failed, RunStarted, Said, Then
-from workbench.tui.queueing import enqueue, take_free_device
+from workbench.tui.queueing import enqueue
 from workbench.tui.render import lines, plain
 
 if TYPE_CHECKING:
@@ -63,11 +63,12 @@ class RunActions:
         self._app.push_screen(dialog, lambda yes: start(trusted_model=model) if yes else None)
 
     def _launch(self, path: Path, name: str, *, queued: bool, trusted_model: str = "") -> None:
-        services, rows = self._services, self._app.rows
+        services = self._services
 
         def work() -> Message:
             from workbench.recipe.recipe import load_recipe
             from workbench.run.directory import create_run
+            from workbench.run.dispatcher import take_free_device
             from workbench.run.record import trust_model
 
             run = create_run(services.paths, load_recipe(path), name=name)
@@ -75,7 +76,7 @@ class RunActions:
             if queued:
                 place = enqueue(services, run)
                 return Said(f"{name} is number {place} in the queue. Press 2 to see it.")
-            take_free_device(run, rows)
+            take_free_device(run)
             services.launcher.launch(run)
             return RunStarted(run.id)
 
@@ -193,17 +194,18 @@ class RunActions:
     def _choose_fork(self, row: RunRow, places: Sequence[tuple[str, str]]) -> None:
         from workbench.tui.dialogs.fork import ForkAnswer, ForkDialog
 
-        services, run, rows = self._services, self.directory(row.id), self._app.rows
+        services, run = self._services, self.directory(row.id)
 
         def answered(answer: ForkAnswer | None) -> None:
             if answer is None:
                 return
 
             def work() -> Message:
+                from workbench.run.dispatcher import take_free_device
                 from workbench.run.lineage import fork_run
 
                 forked = fork_run(services.paths, run, answer.place, answer.settings, answer.name)
-                take_free_device(forked, rows)
+                take_free_device(forked)
                 services.launcher.launch(forked)
                 return RunStarted(forked.id)
 

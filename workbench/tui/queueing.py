@@ -73,13 +73,9 @@ def busy_with(rows: tuple[RunRow, ...]) -> str:
     return clean(taken[slots[0]].label, newlines=False)
 
 
-def take_free_device(run: RunDirectory, rows: tuple[RunRow, ...]) -> None:
-    """Give a new run a device that no other run has, where this machine has several."""
-    from workbench.run.devices import visible_slots
-    from workbench.run.dispatcher import assign_device
+def next_device(rows: tuple[RunRow, ...]) -> str:
+    """The device that a new run would get, where its recipe names none."""
+    from workbench.run.devices import choose_slot, visible_slots
 
     slots = visible_slots()
-    taken = {row.device or slots[0] for row in rows if row.active}
-    free = [slot for slot in slots if slot not in taken]
-    if len(slots) > 1 and free:
-        assign_device(run, free[0])
+    return choose_slot(slots, {row.device or slots[0] for row in rows if row.active})
