@@ -141,7 +141,7 @@ def note_line(view: RunView, width: int) -> Content:
     if not view.notes:
         return Content("")
     count = f"{len(view.notes)} notes, " if len(view.notes) > 1 else ""
-    return plain(f"! {count}{view.notes[-1]}", style="$muted").truncate(width, ellipsis=True)
+    return plain(f"note  {count}{view.notes[-1]}", style="$muted").truncate(width, ellipsis=True)
 
 
 def headline(view: RunView, stage: str) -> Content:
