@@ -56,7 +56,7 @@ ERRORS: list[type[NVMLError]] = [
 ]
 
 
-class Wordless(NVMLError):
+class WordlessError(NVMLError):
     """An error whose text cannot be had either."""
 
     def __str__(self) -> str:

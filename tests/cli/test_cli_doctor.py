@@ -1,11 +1,12 @@
 """doctor: findings from versions, programs and folders that the test supplies."""
 
 import json
-import stat
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from nvml_stub import GIGA, Device, Nvml
 
 from workbench.base.paths import Paths
 from workbench.cli import doctor, main
@@ -19,21 +20,8 @@ def finding(paths: Paths, name: str) -> Finding:
 
 
 @pytest.fixture
-def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program on the PATH whose answer the test writes; without it there is none."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
-    monkeypatch.setattr(
-        "workbench.cli.doctor.shutil.which",
-        lambda name: str(folder / name) if (folder / name).exists() else None,
-    )
-    return folder / "nvidia-smi"
-
-
-def answer(program: Path, script: str) -> None:
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(stat.S_IRWXU)
+def no_device_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "visible_slots", lambda environ: ["cpu"])
 
 
 def test_every_line_is_ok_or_says_what_to_do(home: Path, capsys: Capture) -> None:
@@ -96,46 +84,52 @@ def test_the_declared_ranges_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor._wanted("rich") == ""
 
 
-def test_no_gpu_is_a_warning_with_a_way_on(paths: Paths, nvidia_smi: Path) -> None:
+def without_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+
+
+def test_no_gpu_is_a_warning_with_a_way_on(
+    paths: Paths, no_device_files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_nvml(monkeypatch)
     found = finding(paths, "gpu")
     assert found.state == "warning"
-    assert found.value == "none seen: nvidia-smi is not installed"
+    assert found.value == "none seen: nvidia-ml-py is not installed"
     assert found.next_step == ("Training runs on the CPU: the quickstart recipe is made for that.")
 
 
-def test_gpus_are_listed_with_their_memory(
-    paths: Paths, nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answer(nvidia_smi, "echo 'Big GPU, 143771, 512, 570.1'; echo 'MIG GPU, [N/A], [N/A], 570.1'")
+def test_a_gpu_that_nobody_can_ask(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_nvml(monkeypatch)
+    monkeypatch.setattr(doctor, "visible_slots", lambda environ: ["cuda:0"])
     monkeypatch.setattr(doctor, "_version", lambda _: "2.13.0+cpu")
-    assert finding(paths, "gpu 0").value == "Big GPU, 151 GB, 537 MB of it in use, driver 570.1"
-    assert finding(paths, "gpu 1").value == "MIG GPU, driver 570.1"
+    found = finding(paths, "gpu")
+    assert found.value == "no GPU data: nvidia-ml-py is not installed"
+    assert found.next_step.endswith("-m pip install nvidia-ml-py")
     assert finding(paths, "torch build").value == "for CPUs only, but there is a GPU"
 
 
-@pytest.mark.parametrize(
-    ("script", "said"),
-    [
-        ("echo 'No devices were found'; exit 6", "nvidia-smi says: No devices were found"),
-        ("echo 'driver mismatch' >&2; exit 1", "nvidia-smi says: driver mismatch"),
-        ("exit 0", "nvidia-smi says: nothing"),
-    ],
-)
-def test_a_driver_that_fails(paths: Paths, nvidia_smi: Path, script: str, said: str) -> None:
-    answer(nvidia_smi, script)
-    assert finding(paths, "gpu").value == f"none seen: {said}"
-
-
-def test_a_program_that_cannot_run(paths: Paths, nvidia_smi: Path) -> None:
-    nvidia_smi.write_text("")
-    assert "does not answer (PermissionError)" in finding(paths, "gpu").value
+def test_gpus_are_listed_with_what_is_free_and_who_uses_it(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Nvml(
+        Device(used=61 * GIGA, compute=[(2**22 + 1, 60 * GIGA)]),
+        Device("MIG GPU", total=-1, used=-1, load=None),
+    ).install(monkeypatch)
+    monkeypatch.setattr(doctor, "_version", lambda _: "2.13.0+cpu")
+    assert finding(paths, "gpu 0").value == (
+        "NVIDIA Big, 80 GB, 19 GB free, load 7 %, used by pid 4194305 (60 GB), driver 570.1"
+    )
+    found = finding(paths, "gpu 1")
+    assert (found.state, found.value) == (
+        "warning",
+        "MIG GPU, no GPU data: it does not tell its memory",
+    )
+    assert finding(paths, "torch build").value == "for CPUs only, but there is a GPU"
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])
-def test_hidden_gpus_are_told(
-    hidden: str, paths: Paths, nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answer(nvidia_smi, "echo 'Big GPU, 143771, 512, 570.1'")
+def test_hidden_gpus_are_told(hidden: str, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    Nvml(Device()).install(monkeypatch)
     monkeypatch.setattr(doctor, "_version", lambda _: "2.13.0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
     assert finding(paths, "torch build").value == "CUDA_VISIBLE_DEVICES hides every GPU"

@@ -9,7 +9,6 @@ import platform
 import re
 import shutil
 import stat
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,9 @@ import psutil
 
 from workbench.base.paths import Paths
 from workbench.cli.output import one_line, pad, print_json, size
+from workbench.run.devices import CPU, visible_slots
+from workbench.run.gpu_use import owners
+from workbench.run.gpus import NOT_INSTALLED, Gpu, GpuView, look
 
 DISTRIBUTION = "dpo-workbench"
 STACK = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "textual", "plotext")
@@ -25,8 +27,8 @@ OPTIONAL = {"bitsandbytes": "needed by QLoRA recipes (load_in_4bit)"}
 MINIMUM_MEMORY_BYTES = 3e9
 MINIMUM_DISK_BYTES = 5e9
 MINIMUM_COLUMNS, MINIMUM_LINES = 80, 24
-NVIDIA_SMI_SECONDS = 20.0
-GPU_QUERY = "name,memory.total,memory.used,driver_version"
+GPU_SECONDS = 20.0
+"""A driver that keeps no GPU awake takes a second or two for each."""
 MOUNTS = Path("/proc/mounts")
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "lustre", "beegfs", "gpfs")
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -58,7 +60,7 @@ def doctor(arguments: argparse.Namespace, paths: Paths) -> int:
 
 def examine(paths: Paths) -> list[Finding]:
     """All findings of this machine."""
-    devices = gpus()
+    devices = look(GPU_SECONDS)
     return [
         _ok("dpo-workbench", f"{_version(DISTRIBUTION) or 'not installed as a package'}"),
         _ok("python", f"{platform.python_version()} ({sys.executable})"),
@@ -140,51 +142,45 @@ def _optional(name: str, use: str) -> Finding:
     return _ok(name, version or f"not installed; {use}")
 
 
-def gpus() -> list[str] | str:
-    """One line a GPU as nvidia-smi names them, or why there is none."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return "nvidia-smi is not installed"
-    command = [program, f"--query-gpu={GPU_QUERY}", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=NVIDIA_SMI_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"nvidia-smi does not answer ({type(error).__name__})"
-    lines = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
-    if answer.returncode or not lines:
-        said = (lines or answer.stderr.strip().splitlines() or ["nothing"])[0]
-        return f"nvidia-smi says: {said}"
-    return lines
+def _gpu_findings(view: GpuView) -> list[Finding]:
+    if view.gpus:
+        return [_gpu(gpu, view.driver) for gpu in view.gpus]
+    value = f"none seen: {view.reason}"
+    if view.reason == NOT_INSTALLED and _has_gpu(view):
+        step = f"To see who uses it: {sys.executable} -m pip install nvidia-ml-py"
+        return [_warning("gpu", f"no GPU data: {view.reason}", step)]
+    step = "Training runs on the CPU: the quickstart recipe is made for that."
+    return [_warning("gpu", value, step)]
 
 
-def _gpu_findings(devices: list[str] | str) -> list[Finding]:
-    if isinstance(devices, str):
-        step = "Training runs on the CPU: the quickstart recipe is made for that."
-        return [_warning("gpu", f"none seen: {devices}", step)]
-    return [_ok(f"gpu {index}", _gpu_text(line)) for index, line in enumerate(devices)]
+def _gpu(gpu: Gpu, driver: str) -> Finding:
+    name = f"gpu {gpu.index}"
+    if gpu.total_bytes is None:
+        value = f"{gpu.name or 'unknown'}, no GPU data: {gpu.trouble}"
+        return _warning(name, value, "Look at nvidia-smi and dmesg; it may need a restart.")
+    facts = [gpu.name or "unknown", size(gpu.total_bytes)]
+    if gpu.free_bytes is not None:
+        facts.append(f"{size(gpu.free_bytes)} free")
+    if gpu.load_percent is not None:
+        facts.append(f"load {gpu.load_percent} %")
+    if gpu.processes:
+        facts.append(f"used by {owners(gpu.processes)}")
+    if driver:
+        facts.append(f"driver {driver}")
+    return _ok(name, ", ".join(facts))
 
 
-def _gpu_text(line: str) -> str:
-    fields = [field.strip() for field in line.split(",")]
-    if len(fields) != len(GPU_QUERY.split(",")):
-        return line
-    name, total, used, driver = fields
-    if total.isdecimal() and used.isdecimal():
-        # nvidia-smi counts in MiB.
-        memory = f"{size(int(total) * 2**20)}, {size(int(used) * 2**20)} of it in use"
-        return f"{name}, {memory}, driver {driver}"
-    return f"{name}, driver {driver}"
+def _has_gpu(view: GpuView) -> bool:
+    return bool(view.gpus) or visible_slots({}) != [CPU]
 
 
-def _torch_build(devices: list[str] | str) -> Finding:
+def _torch_build(view: GpuView) -> Finding:
     version = _version("torch")
-    if "+cpu" in version and isinstance(devices, list):
+    if "+cpu" in version and _has_gpu(view):
         step = "Install the CUDA build, see https://pytorch.org/get-started/locally/"
         return _warning("torch build", "for CPUs only, but there is a GPU", step)
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if isinstance(devices, list) and hidden is not None and hidden.strip() in ("", "-1"):
+    if _has_gpu(view) and hidden is not None and hidden.strip() in ("", "-1"):
         step = "Unset CUDA_VISIBLE_DEVICES to train on the GPU."
         return _warning("torch build", "CUDA_VISIBLE_DEVICES hides every GPU", step)
     return _ok("torch build", "for CPUs" if "+cpu" in version else "for GPUs and CPUs")

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from workbench.base.paths import Paths
-from workbench.base.problems import ProblemError
+from workbench.base.problems import Problem, ProblemError
 from workbench.cli.announce import Announcer
 from workbench.cli.execute import INTERRUPTED, report
 from workbench.cli.follow import follow
@@ -15,11 +15,13 @@ from workbench.cli.queue import enqueue
 from workbench.cli.recipes import load
 from workbench.cli.runs import end_code, print_summary, run_json
 from workbench.recipe.checks import check, errors
+from workbench.recipe.estimate import peak_memory
 from workbench.recipe.recipe import Recipe
 from workbench.run.changes import refuse_changes
-from workbench.run.devices import check_device, visible_slots
+from workbench.run.devices import check_device, slot_of_recipe, visible_slots
 from workbench.run.directory import Origin, RunDirectory, create_run, find_run
-from workbench.run.dispatcher import assign_device
+from workbench.run.dispatcher import assign_device, take_free_device
+from workbench.run.gpu_use import use_of
 from workbench.run.launch import launch, resume
 from workbench.run.lineage import find_origin, fit_recipe, fork_recipe
 from workbench.run.notify import keep_end_command
@@ -40,8 +42,26 @@ def run(arguments: argparse.Namespace, paths: Paths) -> int:
         return _enqueue(started, arguments, paths)
     if device:
         assign_device(started, device)
-    launch(started)
+    begin(paths, started, recipe, device)
     return _report_launched(started, arguments)
+
+
+def begin(paths: Paths, run: RunDirectory, recipe: Recipe, device: str = "") -> None:
+    """Launch a new run; say which device it got, and when others are on that one already.
+
+    Args:
+        device: The one that a person named and the run has; the first free one is taken without.
+    """
+    if not device and (device := take_free_device(run)):
+        print(f"It gets {device}, the first device that is free.", file=sys.stderr)
+    slot = device or slot_of_recipe(recipe) or visible_slots()[0]
+    use = use_of(slot, peak_memory(recipe, paths.models))
+    facts = [fact for fact in (use.others, use.shortage) if fact]
+    if facts:
+        hint = "dpo-workbench doctor lists all devices."
+        problems = [Problem(fact, severity="warning") for fact in facts[:-1]]
+        report(ProblemError(*problems, Problem(facts[-1], "", hint, severity="warning")))
+    launch(run)
 
 
 def _report_launched(run: RunDirectory, arguments: argparse.Namespace) -> int:
@@ -71,7 +91,7 @@ def start(
 ) -> RunDirectory:
     """Create and launch a run, see `prepare`."""
     made = prepare(paths, recipe, name=name, parent=parent)
-    launch(made)
+    begin(paths, made, recipe)
     return made
 
 
@@ -126,7 +146,7 @@ def fork(arguments: argparse.Namespace, paths: Paths) -> int:
     refuse_problems(recipe, paths, trusted)
     forked = create_run(paths, recipe, name=arguments.name or record.name, origin=origin)
     trust_model(forked, trusted)
-    launch(forked)
+    begin(paths, forked, recipe)
     return _report_launched(forked, arguments)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.base.problems import ProblemError
 from workbench.recipe.base_model import model_config
 from workbench.recipe.check_data import count_rows
 from workbench.recipe.recipe import Recipe
@@ -62,6 +63,18 @@ def totals(recipe: Recipe, stage: str, models: Path) -> Totals:
         total, trainable = base + adapter, adapter or base
         memory = _memory(get, stage, config, base, trainable)
     return Totals(effective, rows, _steps(recipe, stage, rows, effective), trainable, total, memory)
+
+
+def peak_memory(recipe: Recipe, models: Path) -> int | None:
+    """What the stage that needs most takes in bytes; None where no stage can be told."""
+    known = []
+    for stage in recipe.stages:
+        try:
+            known.append(totals(recipe, stage, models).memory_bytes)
+        except (ProblemError, ValueError, TypeError, ArithmeticError):
+            # A value that is wrong is a check's matter; its sum is merely not known.
+            continue
+    return max((memory for memory in known if memory), default=None)
 
 
 def memory_of(settings: Mapping[str, Any], stage: str, model: Mapping[str, Any]) -> int | None:

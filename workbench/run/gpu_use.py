@@ -45,7 +45,7 @@ def judge(slot: str, needed_bytes: int | None, view: GpuView) -> DeviceUse:
     """The sentences about a slot in a view."""
     gpu = find_gpu(view, slot)
     if gpu is None or gpu.total_bytes is None:
-        reason = view.reason or (gpu.trouble if gpu else "the driver does not list it")
+        reason = view.reason or (gpu.trouble if gpu else "it cannot be told which one that is")
         return DeviceUse(unknown=f"{slot}: no GPU data ({reason})")
     shortage, free = "", gpu.free_bytes
     if needed_bytes and free is not None and free < needed_bytes:
