@@ -13,6 +13,7 @@ from workbench.tui.board import RunRow
 
 if TYPE_CHECKING:
     from workbench.recipe.catalog import Entry
+    from workbench.run.gpu_use import DeviceUse
     from workbench.tui.checking import Checked
     from workbench.tui.watching import RunView
 
@@ -38,6 +39,13 @@ class RecipeChecked(Message):
 
     number: int
     checked: Checked
+
+
+@dataclass
+class DeviceSeen(Message):
+    """Who is on the device that a launch would get."""
+
+    use: DeviceUse
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,10 +16,14 @@ from textual.widgets import Button, Input, Static
 from workbench.base.paths import safe_name
 from workbench.tui.checking import Checked, check_text, totals_line
 from workbench.tui.dialogs.base import Dialog
-from workbench.tui.messages import RecipeChecked
-from workbench.tui.queueing import busy_with
+from workbench.tui.messages import DeviceSeen, RecipeChecked
+from workbench.tui.queueing import busy_with, next_device
 from workbench.tui.render import join, lines, plain, problem_line
 from workbench.tui.widgets.steady_input import SteadyInput
+
+if TYPE_CHECKING:
+    from workbench.recipe.recipe import Recipe
+    from workbench.run.gpu_use import DeviceUse
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,15 @@ class ReviewDialog(Dialog[ReviewAnswer]):
     Args:
         path: The recipe.
         name: Name that the run gets unless another is typed.
+
+    Attributes:
+        use: Who is on the device that the run would get; None until it is known.
     """
 
     DEFAULT_CSS = """
     ReviewDialog > #frame { width: 76; }
     ReviewDialog #summary { height: auto; }
+    ReviewDialog #device { height: auto; display: none; }
     ReviewDialog VerticalScroll { height: auto; max-height: 8; margin-top: 1; }
     ReviewDialog #naming { height: 1; margin-top: 1; }
     ReviewDialog #naming > Static { width: 6; color: $muted; }
@@ -60,10 +69,12 @@ class ReviewDialog(Dialog[ReviewAnswer]):
         self._may_start = False
         self._busy_with = ""
         self._code_of = ""
+        self.use: DeviceUse | None = None
 
     def compose_body(self) -> ComposeResult:
         """Summary, problems, name, buttons."""
         yield Static("Checking the recipe ...", id="summary", markup=False)
+        yield Static("", id="device", markup=False)
         with VerticalScroll(can_focus=False):
             yield Static("", id="problems", markup=False)
         with Horizontal(id="naming"):
@@ -96,6 +107,9 @@ class ReviewDialog(Dialog[ReviewAnswer]):
         event.stop()
         checked = event.checked
         self.query_one("#summary", Static).update(_summary(checked))
+        if checked.recipe is not None:
+            look = partial(self._look, checked.recipe, next_device(self.bench.rows))
+            self.run_worker(look, thread=True, exit_on_error=False)
         problems = [problem_line(problem) for problem in checked.problems]
         self.query_one("#problems", Static).update(lines(*problems))
         self.query_one(VerticalScroll).display = bool(problems)
@@ -107,6 +121,26 @@ class ReviewDialog(Dialog[ReviewAnswer]):
         for button in self.query("#queue, #yes").results(Button):
             button.disabled = False
         self.query_one("#queue" if self._busy_with else "#yes").focus()
+
+    def _look(self, recipe: Recipe, device: str) -> None:
+        from workbench.recipe.estimate import peak_memory
+        from workbench.run.devices import slot_of_recipe
+        from workbench.run.gpu_use import use_of
+
+        slot = slot_of_recipe(recipe) or device
+        needed = peak_memory(recipe, self.bench.services.paths.models)
+        self.post_message(DeviceSeen(use_of(slot, needed)))
+
+    @on(DeviceSeen)
+    def _device_seen(self, event: DeviceSeen) -> None:
+        event.stop()
+        use = self.use = event.use
+        facts = [join(("! ", "$warning"), plain(f)) for f in (use.others, use.shortage) if f]
+        if use.unknown:
+            facts.append(plain(use.unknown, style="$muted"))
+        device = self.query_one("#device", Static)
+        device.update(lines(*facts))
+        device.display = bool(facts)
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
