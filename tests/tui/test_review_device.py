@@ -12,6 +12,7 @@ from textual.widgets import Button, Static
 from tui_fakes import HOSTILE, FakeLauncher, make_run
 
 from workbench.base.paths import Paths
+from workbench.base.problems import Problem
 from workbench.run import gpus
 from workbench.run.directory import list_runs
 from workbench.run.gpus import GpuWatch
@@ -112,3 +113,23 @@ async def test_a_machine_without_a_gpu_says_nothing(
         assert await open_review(app, pilot, paths) == ""
         assert not app.screen.query_one("#device").display
         assert nvml.calls == []
+
+
+async def test_everything_fits_with_many_problems(
+    make_app: MakeApp, paths: Paths, nvml: Nvml, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems = [Problem(f"a setting is odd {n}", "", "Look.", "warning") for n in range(12)]
+    monkeypatch.setattr("workbench.recipe.checks.check", lambda *_, **__: problems)
+    nvml.devices[0].compute = [(pid, 20 * GIGA) for pid in range(1, 6)]
+    nvml.devices = nvml.devices[:1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    make_run(paths)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.rows)
+        await open_review(app, pilot, paths)
+        await pilot.pause()
+        for name in ("#summary", "#device", "#name", "#busy", "#queue"):
+            region = app.screen.query_one(name).region
+            assert 1 < region.y <= region.bottom < 23, name
+        assert app.screen.query_one("#device").region.height == 3

@@ -57,6 +57,7 @@ class ReviewDialog(Dialog[ReviewAnswer]):
     ReviewDialog #summary { height: auto; }
     ReviewDialog #device { height: auto; display: none; }
     ReviewDialog VerticalScroll { height: auto; max-height: 8; margin-top: 1; }
+    ReviewDialog.-told VerticalScroll { max-height: 5; }
     ReviewDialog #naming { height: 1; margin-top: 1; }
     ReviewDialog #naming > Static { width: 6; color: $muted; }
     ReviewDialog #naming > Input { width: 1fr; }
@@ -141,6 +142,7 @@ class ReviewDialog(Dialog[ReviewAnswer]):
         device = self.query_one("#device", Static)
         device.update(lines(*facts))
         device.display = bool(facts)
+        self.set_class(bool(facts), "-told")
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
