@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from nvml_stub import GIGA, Device, Nvml
+from nvml_stub import ERRORS, FUNCTIONS, GIGA, Device, Nvml
 
 from workbench.run import gpus
 from workbench.run.gpu_use import find_gpu, gigabytes, judge, others_on, owners, use_of
@@ -169,3 +169,20 @@ def test_gigabytes() -> None:
         "10",
         "80",
     ]
+
+
+def test_the_stand_in_is_like_the_real_module() -> None:
+    real = pytest.importorskip("pynvml")
+    for function in FUNCTIONS:
+        assert callable(getattr(real, function))
+    for error in ERRORS:
+        assert getattr(real, error.__name__)().value == error.value  # type: ignore[attr-defined]
+    assert len(ERRORS) == len(real.NVMLError._valClassMapping)
+
+
+def test_the_real_module_answers_without_an_error() -> None:
+    pytest.importorskip("pynvml")
+    view = read_gpus()
+    assert bool(view.gpus) is not bool(view.reason)
+    for seen in view.gpus:
+        assert seen.trouble or (seen.name and seen.uuid and seen.total_bytes)
