@@ -196,6 +196,7 @@ def test_a_wrong_lora_target_names_the_layers_there_are(new_run: MakeRun) -> Non
     assert "LoRA" in record.error["what"]
     assert "down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj" in record.error["next_step"]
     assert record.error["where"] == "lora_target_modules"
+    assert record.evidence[0].startswith("the first cause was NoMatching")
     assert "Traceback" in run.log.read_text()
 
 

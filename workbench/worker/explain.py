@@ -185,6 +185,12 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
+def first_cause(error: BaseException) -> str:
+    """What began it: the type and the first line of the innermost error."""
+    *_, first = causes(error)
+    return f"the first cause was {type(first).__name__}: {first_line(first)}"
+
+
 def with_layers(told: Problem, model: str) -> Problem:
     """A message about wrong LoRA layers with those that the model has, as transformers knows."""
     from workbench.worker.model import linear_names

@@ -24,7 +24,7 @@ from workbench.recipe.base_model import PYPI_PREFIX
 from workbench.run.directory import RunDirectory
 from workbench.run.record import RunRecord
 from workbench.worker import machine
-from workbench.worker.explain import explain, explain_memory, is_out_of_memory
+from workbench.worker.explain import explain, explain_memory, first_cause, is_out_of_memory
 from workbench.worker.guard import report_of
 from workbench.worker.model import read_config
 from workbench.worker.run_writer import DivergedError, RunWriter, StopRequested
@@ -87,6 +87,8 @@ def fail(run: RunDirectory, writer: RunWriter, error: BaseException) -> int:
         model, stage = record.model_path, record.stage
         problem = explain(error, model=model, folder=run.path, stage=stage)
         facts = explain_memory(error, model=model, folder=run.path, stage=stage)
+        if not isinstance(error, ProblemError):
+            facts.insert(0, redact(first_cause(error)))
         writer.update(evidence=[*record.evidence, *facts])
     except Exception as second:  # noqa: BLE001 - an unexplained error is still reported
         what = redact(f"{type(error).__name__}: {error} (and {type(second).__name__})")
