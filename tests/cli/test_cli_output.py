@@ -77,3 +77,8 @@ def test_wide_panes_stand_side_by_side() -> None:
 def test_narrow_panes_stand_in_turn_and_are_inert() -> None:
     panes = [("base", "\x1b]52;c;aGk=\x07one\rtwo"), ("tuned", " ")]
     assert side_by_side(panes, 60) == ["base:", "  one", "  two", "tuned:", "  (no text)"]
+
+
+def test_moments_beyond_every_calendar_are_not_shown() -> None:
+    for moment in (1e17, 1e300, -1e300):
+        assert output.local_time(moment) == ""

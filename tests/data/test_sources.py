@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,25 @@ def test_columns_of_each_stage() -> None:
     assert missing_columns(("prompt",), "dpo") == "chosen and rejected"
     assert missing_columns(("text",), "sft") == ""
     assert missing_columns(("prompt",), "sft") != ""
+
+
+def test_of_a_folder_as_large_as_a_disk_only_the_first_files_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.data.sources.WALK_LIMIT", 20)
+    for number in range(30):
+        folder = tmp_path / f"folder{number:02}"
+        folder.mkdir()
+        for name in ("train.jsonl", "test.jsonl"):
+            (folder / name).write_text("{}\n")
+    found = split_files(tmp_path, "train")
+    assert found[0] == tmp_path / "folder00" / "train.jsonl"
+    assert 1 < len(found) < 20
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "rows.jsonl"
+    os.mkfifo(pipe)
+    assert "no regular file" in str(glance(pipe).problems[0])
+    pipe.unlink()
+    assert "No such file" in str(glance(pipe).problems[0])

@@ -108,5 +108,8 @@ def number(value: float) -> str:
 
 
 def local_time(seconds: float) -> str:
-    """A moment (unix seconds) in the local time zone; empty where it has not come yet."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else ""
+    """A moment (unix seconds) in the local time zone; empty where it is none, or not known."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else ""
+    except (OverflowError, OSError, ValueError):
+        return ""

@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import json
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import IO, Any
 from workbench.base.problems import Problem
 
 TEXT_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
+WALK_LIMIT = 10_000
 FULL_READ_LIMIT_BYTES = 64 * 1024 * 1024
 SPLIT_WORDS = {
     "train": ("train", "training"),
@@ -53,9 +56,14 @@ def glance(path: Path) -> Glance:
     found = Glance(path)
     suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
     suffix = suffixes[-1] if suffixes else ""
-    if suffix not in TEXT_SUFFIXES or path.stat().st_size > FULL_READ_LIMIT_BYTES:
+    if suffix not in TEXT_SUFFIXES:
         return found
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise OSError("it is no regular file")
+        if status.st_size > FULL_READ_LIMIT_BYTES:
+            return found
         with _open(path) as file:
             _READERS[suffix](file, found)
     except UnicodeDecodeError as error:
@@ -166,13 +174,26 @@ _READERS: dict[str, Callable[[IO[str], Glance], None]] = {
 }
 
 
+def _files_below(folder: Path) -> list[Path]:
+    """Files in a folder and its folders; of a whole disk only the first ones."""
+    found: list[Path] = []
+    seen = 0
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        seen += 1 + len(names)
+        found += [Path(place, name) for name in names]
+        if seen > WALK_LIMIT:
+            break
+    return [file for file in found[:WALK_LIMIT] if file.is_file()]
+
+
 def split_files(folder: Path, split: str) -> list[Path]:
     """Data files of one split in a data folder, by the words in their names.
 
     As `datasets` does it: `train.jsonl`, `data/test-0.jsonl`; files that name no split are
     training data.
     """
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and _is_data(file)]
+    files = [file for file in sorted(_files_below(folder)) if _is_data(file)]
     named = {split: [f for f in files if _names_split(f, split)] for split in SPLIT_WORDS}
     if named.get(split):
         return named[split]
