@@ -1,4 +1,4 @@
-"""Fixtures of the app's tests: folders, a fake launcher, an app, and ways to wait."""
+"""Fixtures of the app's tests: folders, a fake launcher, an app."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 from tui_fakes import NOW, FakeAnswers, FakeLauncher, make_paths
 
 from workbench.base.paths import Paths
@@ -56,13 +55,3 @@ def make_app(
         return WorkbenchApp(paths, **{**given, **options})
 
     return make
-
-
-async def until(pilot: Pilot[Any], condition: Callable[[], object], what: str = "") -> None:
-    """Let the app work until a condition holds; fail after ten seconds of its time."""
-    for _ in range(400):
-        await pilot.pause()
-        if condition():
-            return
-        await pilot.pause(0.025)
-    raise AssertionError(f"never happened: {what or condition}")

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import until
 from textual.binding import Binding
 from textual.widgets import Static
 from tui_fakes import HOSTILE, make_run
+from tui_waiting import until
 
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from conftest import until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 from tui_fakes import HOSTILE, FakeAnswers, make_run
+from tui_waiting import until
 
 from workbench.base.paths import Paths
 from workbench.tui.app import WorkbenchApp

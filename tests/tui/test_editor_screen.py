@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 from tui_fakes import RECIPE, FakeLauncher
+from tui_waiting import until
 
 from workbench.base.paths import Paths
 from workbench.tui.app import WorkbenchApp

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import until
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 from tui_fakes import RECIPE, FakeLauncher, make_run, write_record
+from tui_waiting import until
 
 from workbench.base.paths import Paths
 from workbench.tui.app import WorkbenchApp

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import until
 from textual.widgets import Log, Static
 from tui_fakes import HOSTILE, NOW, FakeLauncher, make_run, write_metrics, write_record
+from tui_waiting import until
 
 from workbench.base.paths import Paths
 from workbench.tui.app import WorkbenchApp

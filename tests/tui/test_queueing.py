@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import until
 from textual.widgets import Button, Static
 from tui_fakes import HOSTILE, NOW, FakeLauncher, make_run, write_record
+from tui_waiting import until
 
 from workbench.base.paths import Paths
 from workbench.run.queue import Queue

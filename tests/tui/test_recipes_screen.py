@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conftest import until
 from textual.widgets import Input, Static
 from tui_fakes import HOSTILE, RECIPE, FakeLauncher, make_run
+from tui_waiting import until
 
 from workbench.base.paths import Paths
 from workbench.tui.app import WorkbenchApp

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import until
 from nvml_stub import GIGA, Device, Nvml
 from textual.pilot import Pilot
 from textual.widgets import Button, Static
 from tui_fakes import HOSTILE, FakeLauncher, make_run
+from tui_waiting import until
 
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem

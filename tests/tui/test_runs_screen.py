@@ -7,9 +7,9 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from conftest import until
 from textual.widgets import Static
 from tui_fakes import HOSTILE, NOW, FakeLauncher, make_run, write_record
+from tui_waiting import until
 
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem

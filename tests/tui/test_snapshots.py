@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import until
 from textual.pilot import Pilot
 from tui_fakes import NOW, FakeAnswers, make_run
+from tui_waiting import until
 
 from workbench.base.paths import Paths
 from workbench.tui.app import WorkbenchApp

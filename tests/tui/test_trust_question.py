@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conftest import until
 from textual.widgets import Static
 from tui_fakes import FLAT, FakeLauncher
+from tui_waiting import until
 
 from workbench.base.paths import Paths
 from workbench.run.directory import list_runs
