@@ -21,7 +21,7 @@ ROW = {"prompt": "p", "chosen": "a", "rejected": "b"}
         ("a.json", b'{"x": 1, "y": 2}\n{"x": 3, "y": 4}\n'),
         ("a.csv", b'x,y\n1,"two\nlines"\n3,4\n'),
         ("a.tsv", b"x\ty\n1\t2\n3\t4\n"),
-        ("a.jsonl.gz", gzip.compress(b'{"x": 1, "y": 2}\n{"x": 3, "y": 4}\n')),
+        ("a.jsonl.gz", gzip.compress(b'{"x": 1, "y": 2}\n{"x": 3, "y": 4}\n', mtime=0)),
     ],
 )
 def test_rows_and_columns(name: str, content: bytes, tmp_path: Path) -> None:
