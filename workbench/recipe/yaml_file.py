@@ -18,6 +18,9 @@ QUOTED = ("'", '"', "|", ">")
 NODE_LIMIT = 20_000
 _FLOAT = re.compile(r"[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+|[-+]?\.\d+[eE][-+]?\d+")
 
+_ODD_NUMBER = re.compile(r"[-+]?0[0-7_]*[0-7]|[-+]?\d[\d_]*(?::[0-5]?\d)+(?:\.[\d_]*)?")
+PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -38,6 +41,7 @@ class Document:
         marks: Place of each value; of a mapping's entries also under the path of the key.
         root: The node tree that `workbench.recipe.yaml_edit` works on.
         problems: Everything that is wrong with the file as YAML.
+        oddities: Warnings of values that YAML takes for something else than they look like.
     """
 
     source: str
@@ -45,6 +49,7 @@ class Document:
     marks: dict[Path, Mark] = field(default_factory=dict)
     root: yaml.MappingNode | None = None
     problems: list[Problem] = field(default_factory=list)
+    oddities: list[Problem] = field(default_factory=list)
 
     def where(self, path: Path) -> str:
         """`file:line:column` of a value, of its nearest parent that is known, or the file."""
@@ -69,6 +74,11 @@ def parse(text: str, source: str) -> Document:
         where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
         what = f"this is not valid YAML: {error.problem or error.context}"
         document.problems.append(Problem(what, where, "Check quotes, brackets and indentation."))
+        return document
+    except yaml.reader.ReaderError as error:
+        what = f"the character U+{_code(error.character):04X} is not allowed in YAML"
+        where = f"{source}:{_place(text, error.position)}"
+        document.problems.append(Problem(what, where, "Save the recipe as plain UTF-8 YAML."))
         return document
     except (yaml.YAMLError, ValueError) as error:
         what = " ".join(str(error).split())
@@ -120,6 +130,8 @@ class _Builder:
         if self.nodes > NODE_LIMIT:
             raise ValueError("the file's aliases expand to too many values")
         self.document.marks.setdefault(path, _mark(node))
+        if isinstance(node, yaml.CollectionNode) and node.tag not in PLAIN_TAGS:
+            self._refuse_tag(node)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -147,13 +159,38 @@ class _Builder:
             )
         )
 
+    def _refuse_tag(self, node: yaml.Node) -> None:
+        mark = _mark(node)
+        self.document.problems.append(
+            Problem(
+                f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')} is refused: "
+                "a recipe holds plain data only",
+                f"{self.document.source}:{mark.line}:{mark.column}",
+                "Remove the tag.",
+            )
+        )
+
+    def _warn_of_number(self, node: yaml.Node, value: object, path: Path) -> None:
+        base = "sixty" if ":" in node.value else "eight"
+        self.document.oddities.append(
+            Problem(
+                f"{node.value} is the number {value} in YAML, which counts it in base {base}",
+                self.document.where(path),
+                f"Write {value} if that is meant.",
+                "warning",
+            )
+        )
+
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
         if node.tag == "tag:yaml.org,2002:str":
             plain = getattr(node, "style", None) not in QUOTED
             return float(node.value) if plain and _FLOAT.fullmatch(node.value) else node.value
         constructor = yaml.SafeLoader("")
         try:
-            return constructor.construct_object(node)
+            value = constructor.construct_object(node)
+            if isinstance(value, int | float) and _ODD_NUMBER.fullmatch(node.value):
+                self._warn_of_number(node, value, path)
+            return value
         except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             # PyYAML trips over `!!float` and `!!timestamp` with nothing behind them.
             told = isinstance(error, yaml.YAMLError | ValueError)
@@ -183,3 +220,13 @@ def _entries(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
 
 def _mark(node: yaml.Node) -> Mark:
     return Mark(node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _code(character: str | int) -> int:
+    return character if isinstance(character, int) else ord(character)
+
+
+def _place(text: str, position: int) -> str:
+    """`line:column` of a character of a text, both counted from 1."""
+    before = text.removeprefix("\ufeff")[:position]
+    return f"{before.count(chr(10)) + 1}:{position - (before.rfind(chr(10)) + 1) + 1}"
