@@ -16,10 +16,13 @@ SIZE_LIMIT_CHARACTERS = 1_000_000
 DEPTH_LIMIT = 50
 QUOTED = ("'", '"', "|", ">")
 NODE_LIMIT = 20_000
+COLLECTIONS = ("map", "seq")
+SCALARS = ("str", "int", "float", "bool", "null", "timestamp", "binary")
 _FLOAT = re.compile(r"[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+|[-+]?\.\d+[eE][-+]?\d+")
 
 _ODD_NUMBER = re.compile(r"[-+]?0[0-7_]*[0-7]|[-+]?\d[\d_]*(?::[0-5]?\d)+(?:\.[\d_]*)?")
-PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+_TAG_PREFIX = "tag:yaml.org,2002:"
+_PLAIN_TAGS = ("!", *(_TAG_PREFIX + kind for kind in (*COLLECTIONS, *SCALARS)))
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -70,10 +73,7 @@ def parse(text: str, source: str) -> Document:
         _guard(text)
         root = yaml.compose(text.removeprefix("\ufeff"), Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
-        what = f"this is not valid YAML: {error.problem or error.context}"
-        document.problems.append(Problem(what, where, "Check quotes, brackets and indentation."))
+        document.problems.append(_syntax_problem(error, text, source))
         return document
     except yaml.reader.ReaderError as error:
         what = f"the character U+{_code(error.character):04X} is not allowed in YAML"
@@ -95,6 +95,24 @@ def parse(text: str, source: str) -> Document:
     return document
 
 
+class _ForeignTagError(yaml.MarkedYAMLError):
+    """A tag that stands for anything else than plain data, such as Python code."""
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str, source: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
+    if isinstance(error, _ForeignTagError):
+        what = f"the tag {error.problem} is refused: a recipe holds plain data only"
+        return Problem(what, where, "Remove the tag.")
+    line = text.removeprefix("\ufeff").split("\n")[mark.line : mark.line + 1] if mark else []
+    if mark and line and line[0][mark.column : mark.column + 1] == "\t":
+        what = "this is not valid YAML: a tab stands where only spaces can"
+        return Problem(what, where, "Indent with spaces.")
+    what = f"this is not valid YAML: {error.problem or error.context}"
+    return Problem(what, where, "Check quotes, brackets and indentation.")
+
+
 def _guard(text: str) -> None:
     """Refuse what could exhaust memory or the stack before a tree is built of it."""
     if len(text) > SIZE_LIMIT_CHARACTERS:
@@ -102,6 +120,10 @@ def _guard(text: str) -> None:
     depth = 0
     events = yaml.parse(text.removeprefix("\ufeff"), Loader=_Loader)
     for count, event in enumerate(events):
+        tag = getattr(event, "tag", None)
+        if tag and tag not in _PLAIN_TAGS:
+            place: Any = event.start_mark
+            raise _ForeignTagError(None, None, tag.replace(_TAG_PREFIX, "!!"), place)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -130,8 +152,6 @@ class _Builder:
         if self.nodes > NODE_LIMIT:
             raise ValueError("the file's aliases expand to too many values")
         self.document.marks.setdefault(path, _mark(node))
-        if isinstance(node, yaml.CollectionNode) and node.tag not in PLAIN_TAGS:
-            self._refuse_tag(node)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -156,17 +176,6 @@ class _Builder:
                 f"{key} stands twice, first in line {first.line}",
                 f"{self.document.source}:{again.line}:{again.column}",
                 "Keep one of the two.",
-            )
-        )
-
-    def _refuse_tag(self, node: yaml.Node) -> None:
-        mark = _mark(node)
-        self.document.problems.append(
-            Problem(
-                f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')} is refused: "
-                "a recipe holds plain data only",
-                f"{self.document.source}:{mark.line}:{mark.column}",
-                "Remove the tag.",
             )
         )
 
