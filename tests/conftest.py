@@ -37,3 +37,8 @@ def make_recipe(tmp_path: Path) -> Callable[..., Recipe]:
         return load_recipe(path, **options)
 
     return make
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes, so that other tests run beside it."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
