@@ -213,8 +213,7 @@ def test_a_trainer_that_hangs(
     monkeypatch.setattr(records, "SILENCE_SECONDS", 0.2)
     until(lambda: read_record(run).state == "stalled")
     until(lambda: run.stacks.exists() and "stand_in.py" in run.stacks.read_text())
-    stalled = [row for row in read_jsonl(run.metrics) if row.get("event") == "stalled"]
-    assert [row["step"] for row in stalled] == [3]
+    until(lambda: stalls(run) == [3])
     assert "at step 3" in describe_error(read_record(run))
     os.kill(record.pid, signal.SIGSTOP)
     until(lambda: "suspended" in describe_error(read_record(run)))
@@ -287,6 +286,11 @@ def test_a_clock_that_goes_back_stalls_nothing(run: RunDirectory) -> None:
         max_steps=9,
     )
     assert read_record(run).state == "running"
+
+
+def stalls(run: RunDirectory) -> list[int]:
+    """Steps at which the supervisor has told of a stall."""
+    return [row["step"] for row in read_jsonl(run.metrics) if row.get("event") == "stalled"]
 
 
 def _lives(pid: int) -> bool:
