@@ -70,3 +70,27 @@ def test_a_test_split_is_taken_off(make_recipe: Make, tmp_path: Path) -> None:
     assert count_rows(make_recipe(f"{data}test_split_size: 0.25\n"), "dpo") == 7  # sklearn's ceil
     assert count_rows(make_recipe(f"{data}test_split_size: 3\n"), "dpo") == 7
     assert count_rows(make_recipe("dataset_name: org/unknown\n"), "dpo") is None
+
+
+SHAPES = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 100,
+}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"hidden_size": "many"},
+        {"hidden_size": 64, "num_attention_heads": 0},
+        {**SHAPES, "num_key_value_heads": "two"},
+        {**SHAPES, "vocab_size": None},
+    ],
+)
+def test_a_config_without_sizes_tells_no_shapes(config: dict[str, object]) -> None:
+    assert module_shapes({"model_type": "llama", **SHAPES}) != {}
+    assert module_shapes({"model_type": "llama", **config}) == {}

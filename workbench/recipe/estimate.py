@@ -18,6 +18,13 @@ Settings = Callable[[str], Any]
 """A stage's value of a setting, or TRL's default of it."""
 
 LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "smollm3")
+SIZE_KEYS = (
+    "hidden_size",
+    "num_attention_heads",
+    "intermediate_size",
+    "num_hidden_layers",
+    "vocab_size",
+)
 ADAM_STATES_BYTES = 8
 """Two fp32 moments per trained parameter."""
 SMALL_STATES_BYTES = {"8bit": 2, "adafactor": 0, "sgd": 0}
@@ -119,9 +126,9 @@ def _steps(recipe: Recipe, stage: str, rows: int | None, effective: int) -> int 
 def module_shapes(config: dict[str, Any]) -> dict[str, tuple[int, int]]:
     """`(in, out)` features of each linear module of one decoder layer, by its name.
 
-    Empty for architectures whose modules are not those of Llama.
+    Empty for architectures whose modules are not those of Llama, and where a size is missing.
     """
-    if config.get("model_type") not in LLAMA_LIKE:
+    if config.get("model_type") not in LLAMA_LIKE or not _has_sizes(config):
         return {}
     hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
     head = int(config.get("head_dim") or hidden // heads)
@@ -136,6 +143,13 @@ def module_shapes(config: dict[str, Any]) -> dict[str, tuple[int, int]]:
         "up_proj": (hidden, inner),
         "down_proj": (inner, hidden),
     }
+
+
+def _has_sizes(config: dict[str, Any]) -> bool:
+    """Whether a config.json, which anybody may have written, tells a model's sizes."""
+    sizes = [config.get(key) for key in SIZE_KEYS]
+    sizes += [config[key] for key in ("head_dim", "num_key_value_heads") if config.get(key)]
+    return all(isinstance(size, int) and size > 0 for size in sizes)
 
 
 def parameter_count(config: dict[str, Any]) -> int:
