@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
@@ -13,8 +14,11 @@ from workbench.cli.output import interactive
 def open_app(arguments: argparse.Namespace, paths: Paths) -> int:
     """Open the app; without a terminal say which commands do its work."""
     if not interactive():
+        terminals = sys.stdin.isatty() and sys.stdout.isatty()
         problem = Problem(
-            "the app needs a terminal on stdin and stdout",
+            "the app needs a terminal that can draw, and TERM says dumb"
+            if terminals
+            else "the app needs a terminal on stdin and stdout",
             next_step="Without one use the commands: quickstart, run, recipes, runs, status, "
             "logs, stop, compare (dpo-workbench --help).",
         )

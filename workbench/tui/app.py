@@ -111,7 +111,13 @@ class WorkbenchApp(App[int]):
         if self._first_mode in self.MODES:
             self.switch_mode(self._first_mode)
         self.call_after_refresh(self.read_runs)
-        self.set_interval(POLL_SECONDS, self.read_runs)
+        self.set_interval(POLL_SECONDS, self._poll)
+
+    def _poll(self) -> None:
+        self.read_runs()
+        # A screen that is switched to while the terminal changes its size may wait to be drawn
+        # until its next message; this is one.
+        self.screen.check_idle()
 
     def _leave(self, number: int) -> None:
         """End on a signal; where the terminal is gone, what it should still get may block."""
