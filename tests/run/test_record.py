@@ -38,6 +38,7 @@ def test_a_live_worker(run: RunDirectory, process: subprocess.Popen[bytes]) -> N
 
 
 def test_a_dead_worker_is_lost(run: RunDirectory, process: subprocess.Popen[bytes]) -> None:
+    """Row 46: it stays a zombie, since its parent does not wait."""
     created = psutil.Process(process.pid).create_time()
     update_record(run, state="running", pid=process.pid, create_time=created)
     process.kill()
