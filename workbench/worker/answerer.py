@@ -280,10 +280,18 @@ def add_adapter(model: Any, folder: Path, name: str) -> Any:
     from peft import PeftModel
 
     refuse_pickled_adapter(folder)
-    if hasattr(model, "load_adapter") and isinstance(model, PeftModel):
-        model.load_adapter(folder, adapter_name=name)
-        return model
-    return PeftModel.from_pretrained(model, folder, adapter_name=name).eval()
+    try:
+        if hasattr(model, "load_adapter") and isinstance(model, PeftModel):
+            model.load_adapter(folder, adapter_name=name)
+            return model
+        return PeftModel.from_pretrained(model, folder, adapter_name=name).eval()
+    except RuntimeError as error:
+        if "size mismatch" not in str(error):
+            raise
+        base = model.config.name_or_path
+        what = f"the adapter was trained on another base model than {base}"
+        hint = "Put the run's own adapter or base model back, or use another run."
+        raise ProblemError(Problem(what, str(folder), hint)) from error
 
 
 def mixes(model: Any) -> bool:
