@@ -171,6 +171,7 @@ def runs_of(home: Path) -> list[RunDirectory]:
 def test_the_app_may_die_and_its_window_close_while_a_run_trains(
     home: Path, open_terminal: Callable[..., Terminal]
 ) -> None:
+    """Rows 42 and 43, with real training."""
     app = open_terminal()
     app.see(r"endless +dpo .* yours")
     app.press("r")

@@ -77,6 +77,15 @@ class Panes:
                 return texts
 
 
+@pytest.fixture(scope="module", autouse=True)
+def alone() -> Iterator[None]:
+    """No model hub is asked, and threads that wait leave the cores to others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setenv("GOMP_SPINCOUNT", "5000")
+        yield
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """A finished run whose adapter says other things than its base."""

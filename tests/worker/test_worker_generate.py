@@ -201,6 +201,7 @@ def test_merge_refuses_a_full_target(finished: RunDirectory, merged: Path) -> No
 def test_the_models_load_anew_after_an_error_inside_generate(
     finished: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Row 56."""
     from workbench.worker import generate
     from workbench.worker.answerer import Answerer
 
