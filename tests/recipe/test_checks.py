@@ -81,6 +81,17 @@ def test_launcher_keys_are_a_warning(make_recipe: Make, paths: Paths) -> None:
     assert [problem.severity for problem in problems] == ["warning"]
 
 
+@pytest.mark.parametrize(("value", "known"), [("auto", True), ("off", True), ("on", False)])
+def test_the_shared_prefix_is_auto_or_off(
+    value: str, known: bool, make_recipe: Make, paths: Paths
+) -> None:
+    recipe = make_recipe(HEAD + f"shared_prefix: {value}\n")
+    assert recipe.shared_prefix is (value != "off")
+    assert [problem.next_step for problem in check(recipe, paths)] == (
+        [] if known else ["Write auto or off."]
+    )
+
+
 def test_an_upload_is_a_warning(make_recipe: Make, paths: Paths) -> None:
     (problem,) = check(make_recipe(HEAD + "push_to_hub: true\n"), paths)
     assert problem.severity == "warning"

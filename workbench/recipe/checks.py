@@ -72,6 +72,9 @@ def _check_keys(recipe: Recipe) -> Iterator[Problem]:
                 yield from _check_key(recipe, (key, inner), inner_value, key)
         elif key == "probe_prompts":
             yield from _check_probe_prompts(recipe, value)
+        elif key == "shared_prefix" and value not in ("auto", "off", False):
+            where = recipe.document.where((key,))
+            yield Problem(f"shared_prefix: {value!r} is not known", where, "Write auto or off.")
         elif key not in OWN_KEYS:
             stage = None if recipe.staged else recipe.stages[0]
             yield from _check_key(recipe, (key,), value, stage)

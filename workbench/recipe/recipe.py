@@ -64,6 +64,11 @@ class Recipe:
         return tuple(str(prompt) for prompt in prompts) if isinstance(prompts, list) else ()
 
     @property
+    def shared_prefix(self) -> bool:
+        """Whether DPO may compute the prompt of a pair once."""
+        return self.data.get("shared_prefix", "auto") not in ("off", False)
+
+    @property
     def model(self) -> str:
         """`model_name_or_path` of the first stage, as typed."""
         return str(self.get("model_name_or_path", self.stages[0]) or "")

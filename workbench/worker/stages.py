@@ -17,6 +17,7 @@ from workbench.run.directory import RunDirectory
 from workbench.worker import checkpoints, dataset, machine, probes
 from workbench.worker.callbacks import EvaluationStoppedError, RunCallback, mean_loss
 from workbench.worker.explain import explain_data
+from workbench.worker.pair_scoring import use_packed_pairs
 from workbench.worker.resuming import restore_end, restore_token_count
 from workbench.worker.run_writer import DivergedError, RunWriter, StopRequested
 from workbench.worker.saving import Saver
@@ -78,6 +79,7 @@ class StageRun:
         self.config = parse_config(stage, run.config(stage))
         self.callback = RunCallback(writer, stage)
         self.began = time.monotonic()
+        self.pairs = ""
 
     def train(self) -> None:
         """Train, or go on training, until the stage's final weights are saved."""
@@ -96,9 +98,12 @@ class StageRun:
             eval_dataset=data.evaluation,
             callbacks=[self.callback],
         )
+        recipe = load_recipe(self.run.recipe)
+        if self.stage == "dpo" and recipe.shared_prefix:
+            self.share_prefix(trainer)
         self.saver = Saver(self.run, self.writer, self.stage, trainer)
         self.write_counts(data, trainer)
-        prompts = load_recipe(self.run.recipe).probe_prompts
+        prompts = recipe.probe_prompts
         self.writer.check_stop()
         if prompts and not self.start.weights:
             self.writer.progress(f"{self.stage}: the base model answers the probe prompts")
@@ -108,6 +113,13 @@ class StageRun:
             self.finish(trainer, prompts)
         if self.callback.stopped:
             raise StopRequested
+
+    def share_prefix(self, trainer: Any) -> None:
+        """Compute the prompt of each pair once, if the model can; say so if it cannot."""
+        reason = use_packed_pairs(trainer)
+        self.pairs = f"TRL's own path: {reason}" if reason else "packed, with a shared prefix"
+        if reason:
+            self.writer.note(f"dpo computes the prompt of each pair twice: {reason}.")
 
     def load_data(self) -> StageData:
         """The stage's splits, checked for what its trainer needs."""
@@ -142,7 +154,7 @@ class StageRun:
             for name, (before, after) in pairs.items()
         }
         files = dataset.file_hashes(self.config.data, self.config.script)
-        update_environment(self.writer, self.stage, {**counts, "files": files})
+        update_environment(self.writer, self.stage, {**counts, "files": files, "pairs": self.pairs})
         if counts["train"].get("kept") == 0:
             rows = counts["train"]["rows"]
             what = f"all {rows} rows are longer than max_length ({arguments.max_length} tokens)"

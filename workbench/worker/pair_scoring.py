@@ -1,0 +1,190 @@
+"""DPO's forward pass on packed pairs, in the place where TRL's trainer calls its own.
+
+`use_packed_pairs` is what a stage calls: it looks whether the model can take it, compares the first
+pairs with TRL's own path, and leaves TRL's path where they do not agree.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from typing import Any
+
+import torch
+
+from workbench.worker.shared_prefix import ATTENTION, pack, pair_attention
+from workbench.worker.token_scores import TokenScores
+
+KNOWN = {"input_ids", "attention_mask", "labels", "fused_lm_head", "use_cache", "return_dict"}
+CHECKED_PAIRS = 2
+TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-6}
+"""Mean difference of a token's log-probability; kernels of 16 bit differ in the second digit."""
+TOLERANCE_16_BIT = 0.05
+
+
+def use_packed_pairs(trainer: Any) -> str:
+    """Let a DPO trainer score its pairs packed, if its model can and the numbers agree.
+
+    Returns:
+        Why TRL's own path stays, empty where pairs are packed from now on.
+    """
+    model = causal_model(trainer.model)
+    config = model.config.get_text_config()
+    reason = (
+        trainer_reason(trainer) or layers_reason(config, trainer.args.max_length) or supports(model)
+    )
+    if not reason:
+        usual, attention = model.forward, model.config._attn_implementation
+        before = first_scores(trainer)
+        install(model, outputs_of(trainer))
+        difference = float((first_scores(trainer) - before).abs().mean())
+        if difference <= TOLERANCES.get(model.dtype, TOLERANCE_16_BIT):
+            return ""
+        model.forward = usual
+        model.set_attn_implementation(attention)
+        reason = f"its log-probabilities differ by {difference:.2g} on the first pairs"
+    return reason
+
+
+def causal_model(model: Any) -> Any:
+    """A model without its PEFT wrapper."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def trainer_reason(trainer: Any) -> str:
+    """Why a trainer's batches cannot be packed; empty where they can."""
+    if getattr(trainer, "_is_vision_dataset", False):
+        return "its data holds images"
+    if any(isinstance(part, torch.nn.Dropout) and part.p > 0 for part in trainer.model.modules()):
+        return "dropout is on"
+    if trainer.ref_model is not None:
+        return "the reference is a model of its own"
+    return ""
+
+
+def layers_reason(config: Any, max_length: int | None) -> str:
+    """Why a model's layers would mix the tokens of a packed row; empty where they would not.
+
+    Args:
+        max_length: The longest row in tokens; None for any length.
+    """
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if kinds - {"full_attention", "sliding_attention", "chunked_attention"}:
+        return "some of its layers carry a state from token to token"
+    windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    window = min((size for size in windows if size), default=0)
+    local = window and (not kinds or kinds != {"full_attention"})
+    if local and (max_length is None or max_length > window):
+        return f"its attention window of {window} tokens is shorter than max_length"
+    return ""
+
+
+def outputs_of(trainer: Any) -> tuple[str, ...]:
+    """The fields that TRL 1.16's trainer asks its fused head for."""
+    fields = ("log_probs", "entropy", "mean_logits", "is_top1")
+    return (*fields, "log_sum_sq_probs") if trainer.use_weighting else fields
+
+
+def first_scores(trainer: Any) -> torch.Tensor:
+    """(tokens,) log-probabilities of the first pairs, as the trainer computes them."""
+    rows = trainer.train_dataset.select(range(min(CHECKED_PAIRS, len(trainer.train_dataset))))
+    batch, device = trainer.data_collator(list(rows)), trainer.model.device
+    inputs = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
+    labels = inputs["input_ids"].masked_fill(batch["completion_mask"].to(device) == 0, -100)
+    with torch.no_grad(), trainer.accelerator.autocast():
+        scores = trainer.model(**inputs, labels=labels, use_cache=False, fused_lm_head=True)
+    found: torch.Tensor = scores.log_probs[labels[:, 1:] != -100].float()
+    return found
+
+
+def supports(model: Any) -> str:
+    """Why a causal language model cannot take the packed row; empty where it can."""
+    config = model.config.get_text_config()
+    if getattr(config, "output_router_logits", False):
+        return "its experts' load is counted by token"
+    if any(parameter.requires_grad for parameter in model.get_output_embeddings().parameters()):
+        return "its head is trained"
+    if model.get_output_embeddings().bias is not None:
+        return "its head has a bias"
+    if getattr(config, "final_logit_softcapping", None) or getattr(
+        config, "attn_logit_softcapping", None
+    ):
+        return "its logits are capped"
+    if not getattr(type(model), "_supports_attention_backend", False):
+        return "its attention cannot be replaced"
+    return ""
+
+
+def install(model: Any, outputs: tuple[str, ...]) -> None:
+    """Let a model with TRL's fused head score pairs as packed rows.
+
+    Args:
+        model: A causal language model, without its PEFT wrapper, after `add_fused_lm_head`.
+        outputs: The fields of TRL's `FusedCausalLMOutput` that the trainer asks for.
+    """
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(ATTENTION, pair_attention)
+    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+    model.set_attn_implementation(ATTENTION)
+    usual = model.forward
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        given = {name for name, value in kwargs.items() if value is not None}
+        if args or not kwargs.get("fused_lm_head") or given - KNOWN:
+            return usual(*args, **kwargs)
+        return score_pairs(
+            self, kwargs["input_ids"], kwargs["attention_mask"], kwargs["labels"], outputs
+        )
+
+    model.forward = types.MethodType(functools.wraps(usual)(forward), model)
+
+
+def score_pairs(
+    model: Any,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    labels: torch.Tensor,
+    outputs: tuple[str, ...],
+) -> Any:
+    """What TRL's fused forward returns: fields of shape (2 B, L - 1), 0 where nothing is asked."""
+    from trl.trainer.utils import FusedCausalLMOutput
+
+    layout = pack(input_ids, attention_mask, labels)
+    hidden = model.base_model(
+        input_ids=input_ids.reshape(-1)[layout.tokens][None],
+        position_ids=layout.positions[None],
+        # Any mask with four dimensions keeps transformers from making one of T x T.
+        attention_mask=torch.ones((1, 1, 1, 1), dtype=torch.bool, device=input_ids.device),
+        use_cache=False,
+        shared_prefix=layout,
+    ).last_hidden_state[0]
+    asked = labels[:, 1:] != -100
+    head = model.get_output_embeddings()
+    predictors = hidden[layout.places[:, :-1][asked]]
+    found = TokenScores.apply(  # type: ignore[no-untyped-call]
+        predictors,
+        head.weight,
+        labels[:, 1:][asked],
+        logit_scale(model.config.get_text_config()),
+        torch.is_grad_enabled() and predictors.requires_grad,
+        outputs,
+    )
+    fields = {
+        name: values.new_zeros(asked.shape).masked_scatter(asked, values)
+        for name, values in zip(outputs, found, strict=True)
+    }
+    loss = -fields["log_probs"].sum() / asked.sum().clamp(min=1)
+    return FusedCausalLMOutput(loss=loss, label_mask=asked, **fields)
+
+
+def logit_scale(config: Any) -> float:
+    """What the logits are multiplied by before the softmax, in the families that do so."""
+    for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
+        if getattr(config, name, None) is not None:
+            return float(getattr(config, name))
+    scaling = getattr(config, "logits_scaling", None)
+    if scaling is None:
+        return 1.0
+    return float(scaling if config.model_type == "hyperclovax" else 1 / scaling)

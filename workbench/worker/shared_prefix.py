@@ -1,0 +1,168 @@
+"""Log-probabilities of preference pairs with the prompt computed once and nothing padded.
+
+TRL scores a batch of B pairs as 2 B rows, each with its own copy of the prompt and with padding.
+Here all tokens of the batch lie in one row: of each pair the common prefix, then the rest of the
+chosen and of the rejected row. Attention is computed pair by pair: the rest of the rejected row
+sees the prefix and itself, never the chosen one, and positions go on behind the prefix. This is
+exact (Wang and Hegde 2024, arXiv 2410.20305). Everything above it, such as losses and metrics, is
+TRL's own: only what TRL calls as `model(..., labels=..., fused_lm_head=True)` is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+ATTENTION = "workbench_shared_prefix"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Where the tokens of one pair lie in the packed row.
+
+    Attributes:
+        start: Index of its first token.
+        prefix, chosen, rejected: Numbers of tokens: common, and behind it in either row.
+    """
+
+    start: int
+    prefix: int
+    chosen: int
+    rejected: int
+
+    @property
+    def fork(self) -> int:
+        """Index of the first token of the rejected rest."""
+        return self.start + self.prefix + self.chosen
+
+    @property
+    def end(self) -> int:
+        """Index behind its last token."""
+        return self.fork + self.rejected
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a batch of B pairs lies in one row of T tokens.
+
+    Attributes:
+        pairs: The pairs in order.
+        tokens: (T,) indices into the flattened (2 B * L) batch.
+        positions: (T,) position of each token in its own row.
+        places: (2 B, L) index in the packed row of each token of the batch; 0 for padding.
+    """
+
+    pairs: tuple[Pair, ...]
+    tokens: torch.Tensor
+    positions: torch.Tensor
+    places: torch.Tensor
+
+
+def pack(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor) -> Layout:
+    """Find the common prefix of each pair and lay the batch out without it twice.
+
+    Args:
+        input_ids: (2 B, L), the chosen rows and then the rejected ones, padded on the right.
+        attention_mask: (2 B, L), 1 for tokens.
+        labels: (2 B, L), -100 where nothing is predicted. A prefix ends before the first label,
+            so that a token is never predicted from the other row.
+    """
+    count, length = input_ids.shape[0] // 2, input_ids.shape[1]
+    lengths = attention_mask.sum(dim=1).tolist()
+    same = input_ids[:count] == input_ids[count:]
+    for rows in (slice(0, count), slice(count, None)):
+        same = same & (labels[rows] == -100) & (attention_mask[rows] != 0)
+    prefixes = same.long().cumprod(dim=1).sum(dim=1).tolist()
+    pairs, tokens, positions = [], [], []
+    places = torch.zeros((2 * count, length), dtype=torch.long)
+    start = 0
+    for row, prefix in enumerate(prefixes):
+        chosen, rejected = lengths[row], lengths[count + row]
+        pair = Pair(start, prefix, chosen - prefix, rejected - prefix)
+        tokens.append(torch.arange(chosen) + row * length)
+        tokens.append(torch.arange(prefix, rejected) + (count + row) * length)
+        positions += [torch.arange(chosen), torch.arange(prefix, rejected)]
+        places[row, :chosen] = torch.arange(start, start + chosen)
+        places[count + row, :prefix] = torch.arange(start, start + prefix)
+        places[count + row, prefix:rejected] = torch.arange(pair.fork, pair.end)
+        pairs.append(pair)
+        start = pair.end
+    device = input_ids.device
+    return Layout(
+        tuple(pairs),
+        torch.cat(tokens).to(device),
+        torch.cat(positions).to(device),
+        places.to(device),
+    )
+
+
+def pair_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    shared_prefix: Layout | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of a packed row: (1, heads, T, head size) in, (1, T, heads, head size) out.
+
+    Without a layout it is transformers' own attention.
+    """
+    if shared_prefix is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        result: tuple[torch.Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+        return result
+    grouped = key.shape[1] != query.shape[1]
+    if grouped and query.device.type == "cpu":
+        repeats = query.shape[1] // key.shape[1]
+        key, value = (part.repeat_interleave(repeats, dim=1) for part in (key, value))
+        grouped = False
+    attend = _attend(scaling, dropout, grouped)
+    parts = []
+    for pair in shared_prefix.pairs:
+        whole = slice(pair.start, pair.fork)
+        parts.append(attend(query[:, :, whole], key[:, :, whole], value[:, :, whole], None))
+        if not pair.rejected:
+            continue
+        rest, prefix = slice(pair.fork, pair.end), slice(pair.start, pair.start + pair.prefix)
+        keys = torch.cat((key[:, :, prefix], key[:, :, rest]), dim=2)
+        values = torch.cat((value[:, :, prefix], value[:, :, rest]), dim=2)
+        parts.append(attend(query[:, :, rest], keys, values, _mask(pair, query.device)))
+    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _attend(
+    scaling: float | None, dropout: float, grouped: bool
+) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]:
+    def attend(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        return functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            is_causal=mask is None,
+            scale=scaling,
+            dropout_p=dropout,
+            enable_gqa=grouped,
+        )
+
+    return attend
+
+
+def _mask(pair: Pair, device: torch.device) -> torch.Tensor:
+    """(rejected, prefix + rejected): a rejected token sees the prefix and those before it."""
+    seen = torch.arange(pair.prefix + pair.rejected, device=device)
+    own = torch.arange(pair.rejected, device=device) + pair.prefix
+    return seen[None, :] <= own[:, None]
