@@ -7,12 +7,17 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+from textual.widgets import Static
+
 from workbench.base.paths import Paths
 from workbench.run.directory import RunDirectory
+from workbench.tui.app import WorkbenchApp
 
 RUN_ID = "20260101-120000-trial-0001"
 NOBODY = 65534
@@ -85,3 +90,26 @@ def without_rights() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+@pytest.fixture(name="paths")
+def reader_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    monkeypatch.setenv("DPO_WORKBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+    return home(tmp_path / "home")
+
+
+@pytest.fixture(name="run")
+def reader_run(paths: Paths) -> RunDirectory:
+    return make_run(paths)
+
+
+async def until(pilot: Any, condition: Any) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never came true"
+        await pilot.pause(0.02)
+
+
+def text_of(app: WorkbenchApp, selector: str) -> str:
+    return str(app.screen.query_one(selector, Static).visual)

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.widgets import Button, Input
 from textual.worker import Worker
 
 if TYPE_CHECKING:
@@ -78,4 +79,23 @@ class Dialog(ModalScreen[Answer]):
 
     def compose_body(self) -> ComposeResult:
         """What stands inside the frame."""
+        raise NotImplementedError
+
+
+class FormDialog(Dialog[Answer]):
+    """A dialog with inputs: enter in one of them, or the button `yes`, finishes it."""
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.finish()
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "yes":
+            self.finish()
+        else:
+            self.dismiss(None)
+
+    def finish(self) -> None:
+        """Answer, or say what is wrong with what was typed."""
         raise NotImplementedError

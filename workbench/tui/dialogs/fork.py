@@ -14,7 +14,7 @@ from textual.containers import Horizontal
 from textual.widgets import Button, Input, OptionList, Static
 
 from workbench.base.paths import safe_name
-from workbench.tui.dialogs.base import Dialog
+from workbench.tui.dialogs.base import FormDialog
 from workbench.tui.render import plain
 from workbench.tui.widgets.row_table import Rows
 from workbench.tui.widgets.steady_input import SteadyInput
@@ -29,7 +29,7 @@ class ForkAnswer:
     name: str
 
 
-class ForkDialog(Dialog[ForkAnswer]):
+class ForkDialog(FormDialog[ForkAnswer]):
     """Asks how a run's weights shall be trained further in a new run.
 
     Args:
@@ -82,18 +82,8 @@ class ForkDialog(Dialog[ForkAnswer]):
         """The place is chosen: what shall change?"""
         self.query_one("#settings").focus()
 
-    @on(Input.Submitted)
-    def _submitted(self) -> None:
-        self._finish()
-
-    @on(Button.Pressed)
-    def _pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "yes":
-            self._finish()
-        else:
-            self.dismiss(None)
-
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Answer, or say what is wrong with what was typed."""
         typed = self.query_one("#settings", Input)
         try:
             settings = shlex.split(typed.value)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from workbench.base.paths import is_safe_name
-from workbench.tui.dialogs.base import Dialog
+from workbench.tui.dialogs.base import FormDialog
 from workbench.tui.widgets.steady_input import SteadyInput
 
 COMPLAINT = (
@@ -19,7 +18,7 @@ COMPLAINT = (
 )
 
 
-class NameDialog(Dialog[str]):
+class NameDialog(FormDialog[str]):
     """Asks for a file name that is safe as it stands.
 
     Args:
@@ -58,18 +57,8 @@ class NameDialog(Dialog[str]):
         """Type at once."""
         self.query_one(Input).focus()
 
-    @on(Input.Submitted)
-    def _submitted(self) -> None:
-        self._finish()
-
-    @on(Button.Pressed)
-    def _pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "yes":
-            self._finish()
-        else:
-            self.dismiss(None)
-
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Answer, or say what is wrong with what was typed."""
         name = self.query_one(Input).value.strip()
         complaint = self._taken(name) if is_safe_name(name) else COMPLAINT
         if not complaint:

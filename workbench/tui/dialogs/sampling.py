@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Button, Input, Static
 
 from workbench.judge.limits import MAX_NEW_TOKENS
-from workbench.tui.dialogs.base import Dialog
+from workbench.tui.dialogs.base import FormDialog
 from workbench.tui.render import join
 from workbench.tui.widgets.steady_input import SteadyInput
 
@@ -31,7 +30,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
 WHOLE = {"top_k", "max_new_tokens", "seed"}
 
 
-class SamplingDialog(Dialog["Sampling"]):
+class SamplingDialog(FormDialog["Sampling"]):
     """Changes the sampling settings.
 
     Args:
@@ -73,18 +72,8 @@ class SamplingDialog(Dialog["Sampling"]):
         self.query_one("#temperature").focus()
         self.query_one("#frame").border_subtitle = "up and down move, enter uses"
 
-    @on(Input.Submitted)
-    def _submitted(self) -> None:
-        self._finish()
-
-    @on(Button.Pressed)
-    def _pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "yes":
-            self._finish()
-        else:
-            self.dismiss(None)
-
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Answer, or say what is wrong with what was typed."""
         from workbench.judge.answers import Sampling
 
         values: dict[str, float] = {}
