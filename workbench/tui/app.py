@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import on
-from textual.app import App, SystemCommand
+from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.signal import Signal
@@ -116,8 +116,9 @@ class WorkbenchApp(App[int]):
     def _poll(self) -> None:
         self.read_runs()
         # A screen that is switched to while the terminal changes its size may wait to be drawn
-        # until its next message; this is one.
-        self.screen.check_idle()
+        # until its next message; this is one. While the app ends there is no screen.
+        with contextlib.suppress(ScreenStackError):
+            self.screen.check_idle()
 
     def _leave(self, number: int) -> None:
         """End on a signal; where the terminal is gone, what it should still get may block."""

@@ -53,6 +53,8 @@ def causal_model(model: Any) -> Any:
 
 def trainer_reason(trainer: Any) -> str:
     """Why a trainer's batches cannot be packed; empty where they can."""
+    if len(trainer.train_dataset) == 0:
+        return "there are no pairs"
     if getattr(trainer, "_is_vision_dataset", False):
         return "its data holds images"
     if any(isinstance(part, torch.nn.Dropout) and part.p > 0 for part in trainer.model.modules()):
