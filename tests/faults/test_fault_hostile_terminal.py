@@ -84,8 +84,9 @@ class Terminal:
             os.write(self.master, key.encode())
             self.read()
         self.until(see, start)
-        # A key right after an escape would be read as one sequence with it.
-        while keys[-1] == ESCAPE and self.read(0.4):
+        # A key right after an escape would be read as one sequence with it, and one right after
+        # the choice that closes a dialog would still be the dialog's.
+        while keys[-1] in (ESCAPE, ENTER) and self.read(0.4):
             pass
 
     def end(self) -> int:
