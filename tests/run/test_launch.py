@@ -147,6 +147,14 @@ def test_a_supervisor_that_ends_at_once(run: RunDirectory, monkeypatch: pytest.M
     assert "No module named" in run.log.read_text()
 
 
+def test_a_run_whose_recipe_was_broken_is_not_begun(run: RunDirectory) -> None:
+    before = run.record.read_text()
+    run.recipe.write_text("beta: [1,\n")
+    with pytest.raises(ProblemError, match=r"recipe\.yaml"):
+        launching.launch(run)
+    assert run.record.read_text() == before
+
+
 def test_a_run_of_another_machine_is_stopped_there(run: RunDirectory) -> None:
     update_record(run, state="running", pid=1, create_time=1.0, host="elsewhere")
     with pytest.raises(ProblemError, match="runs on another machine, elsewhere"):

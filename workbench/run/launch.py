@@ -63,11 +63,12 @@ def launch(run: RunDirectory) -> int:
         ProblemError: Another process is at work on the run, or none can be started.
     """
     refuse_distrusted(run)
+    environment = _environment(run)
     lock = _take(run)
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         update_record(run, started=time.time(), **FRESH)
-        return _spawn(run, lock)
+        return _spawn(run, lock, environment)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         what = f"cannot start the run: {reason}"
@@ -80,7 +81,7 @@ def launch(run: RunDirectory) -> int:
         os.close(lock)
 
 
-def _spawn(run: RunDirectory, lock: int) -> int:
+def _spawn(run: RunDirectory, lock: int, environment: Mapping[str, str]) -> int:
     # A stop that comes before the supervisor listens waits for it: it unblocks the signal.
     command = [sys.executable, "-m", SUPERVISOR, str(run.path), str(lock)]
     with run.log.open("ab") as log:
@@ -92,7 +93,7 @@ def _spawn(run: RunDirectory, lock: int) -> int:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd=run.path,
-            env=_environment(run),
+            env=environment,
             pass_fds=[lock],
         )
     _await_supervisor(run, process)
