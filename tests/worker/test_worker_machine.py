@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,25 @@ def test_the_environment_of_the_user_wins() -> None:
     machine.prepare_environment(environ)
     assert environ["HF_HUB_DISABLE_TELEMETRY"] == "0"
     assert environ["GOMP_SPINCOUNT"] == "5000"
+
+
+def test_freed_memory_is_kept_where_the_c_library_can() -> None:
+    """In a process of its own: a freed block of 64 MB stays resident with it and not without."""
+    script = (
+        "import ctypes, sys; from workbench.worker import machine\n"
+        "if sys.argv[1] == 'keep' and not machine.keep_freed_memory(): raise SystemExit(7)\n"
+        "c = ctypes.CDLL(None); c.malloc.restype = ctypes.c_void_p\n"
+        "block = ctypes.c_void_p(c.malloc(64 << 20)); ctypes.memset(block, 1, 64 << 20)\n"
+        "c.free(block); print(machine.rss_bytes())"
+    )
+    found = {}
+    for word in ("keep", "usual"):
+        command = [sys.executable, "-c", script, word]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 7:
+            pytest.skip("this C library has no mallopt")
+        found[word] = int(done.stdout)
+    assert found["keep"] - found["usual"] > 48 << 20
 
 
 def test_memory_is_read_in_bytes() -> None:

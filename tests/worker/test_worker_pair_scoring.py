@@ -108,17 +108,17 @@ def test_packed_pairs_give_the_numbers_of_trl(name: str, tiny: Path, tmp_path: P
 
 
 def test_a_model_whose_numbers_differ_keeps_its_own_path(tiny: Path, tmp_path: Path) -> None:
-    from workbench.worker import shared_prefix
+    from workbench.worker import pair_attention
     from workbench.worker.pair_scoring import use_packed_pairs
 
     trainer = make_trainer(tiny, tmp_path, {})
     attention = trainer.model.get_base_model().config._attn_implementation
-    right = shared_prefix._mask
+    right = pair_attention._mask
     try:
-        shared_prefix._mask = lambda pair, device: ~right(pair, device)
+        pair_attention._mask = lambda *arguments: ~right(*arguments)
         assert "differ by" in use_packed_pairs(trainer)
     finally:
-        shared_prefix._mask = right
+        pair_attention._mask = right
     assert trainer.model.get_base_model().config._attn_implementation == attention
     assert measure(trainer)[0] == measure(make_trainer(tiny, tmp_path, {}))[0]
 

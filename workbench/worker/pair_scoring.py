@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 
-from workbench.worker.shared_prefix import ATTENTION, pack, pair_attention
+from workbench.worker.frozen_layers import fuse
+from workbench.worker.pair_attention import ATTENTION, pair_attention
+from workbench.worker.shared_prefix import pack
 from workbench.worker.token_scores import TokenScores
 
 KNOWN = {"input_ids", "attention_mask", "labels", "fused_lm_head", "use_cache", "return_dict"}
-CHECKED_PAIRS = 2
+CHECKED_PAIRS, CHECKED_AMONG = 2, 32
 TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-6}
 """Mean difference of a token's log-probability; kernels of 16 bit differ in the second digit."""
 TOLERANCE_16_BIT = 0.05
@@ -36,11 +38,13 @@ def use_packed_pairs(trainer: Any) -> str:
     if not reason:
         usual, attention = model.forward, model.config._attn_implementation
         before = first_scores(trainer)
-        install(model, outputs_of(trainer))
+        changed = install(model, outputs_of(trainer))
         difference = float((first_scores(trainer) - before).abs().mean())
         if difference <= TOLERANCES.get(model.dtype, TOLERANCE_16_BIT):
             return ""
         model.forward = usual
+        for module in changed:
+            del module.forward
         model.set_attn_implementation(attention)
         reason = f"its log-probabilities differ by {difference:.2g} on the first pairs"
     return reason
@@ -88,9 +92,11 @@ def outputs_of(trainer: Any) -> tuple[str, ...]:
 
 
 def first_scores(trainer: Any) -> torch.Tensor:
-    """(tokens,) log-probabilities of the first pairs, as the trainer computes them."""
-    rows = trainer.train_dataset.select(range(min(CHECKED_PAIRS, len(trainer.train_dataset))))
-    batch, device = trainer.data_collator(list(rows)), trainer.model.device
+    """(tokens,) log-probabilities of the shortest of the first pairs, as the trainer makes them."""
+    count = min(CHECKED_AMONG, len(trainer.train_dataset))
+    rows = list(trainer.train_dataset.select(range(count)))
+    rows.sort(key=lambda row: sum(len(ids) for name, ids in row.items() if name.endswith("_ids")))
+    batch, device = trainer.data_collator(rows[:CHECKED_PAIRS]), trainer.model.device
     inputs = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
     labels = inputs["input_ids"].masked_fill(batch["completion_mask"].to(device) == 0, -100)
     with torch.no_grad(), trainer.accelerator.autocast():
@@ -117,12 +123,15 @@ def supports(model: Any) -> str:
     return ""
 
 
-def install(model: Any, outputs: tuple[str, ...]) -> None:
+def install(model: Any, outputs: tuple[str, ...]) -> list[Any]:
     """Let a model with TRL's fused head score pairs as packed rows.
 
     Args:
         model: A causal language model, without its PEFT wrapper, after `add_fused_lm_head`.
         outputs: The fields of TRL's `FusedCausalLMOutput` that the trainer asks for.
+
+    Returns:
+        The modules inside it that have got another forward.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
@@ -141,6 +150,7 @@ def install(model: Any, outputs: tuple[str, ...]) -> None:
         )
 
     model.forward = types.MethodType(functools.wraps(usual)(forward), model)
+    return fuse(model)
 
 
 def score_pairs(

@@ -10,14 +10,9 @@ TRL's own: only what TRL calls as `model(..., labels=..., fused_lm_head=True)` i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch.nn import functional
-
-ATTENTION = "workbench_shared_prefix"
 
 
 @dataclass(frozen=True)
@@ -98,71 +93,3 @@ def pack(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Te
         torch.cat(positions).to(device),
         places.to(device),
     )
-
-
-def pair_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    shared_prefix: Layout | None = None,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attention of a packed row: (1, heads, T, head size) in, (1, T, heads, head size) out.
-
-    Without a layout it is transformers' own attention.
-    """
-    if shared_prefix is None:
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-        result: tuple[torch.Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
-        )
-        return result
-    grouped = key.shape[1] != query.shape[1]
-    if grouped and query.device.type == "cpu":
-        repeats = query.shape[1] // key.shape[1]
-        key, value = (part.repeat_interleave(repeats, dim=1) for part in (key, value))
-        grouped = False
-    attend = _attend(scaling, dropout, grouped)
-    parts = []
-    for pair in shared_prefix.pairs:
-        whole = slice(pair.start, pair.fork)
-        parts.append(attend(query[:, :, whole], key[:, :, whole], value[:, :, whole], None))
-        if not pair.rejected:
-            continue
-        rest, prefix = slice(pair.fork, pair.end), slice(pair.start, pair.start + pair.prefix)
-        keys = torch.cat((key[:, :, prefix], key[:, :, rest]), dim=2)
-        values = torch.cat((value[:, :, prefix], value[:, :, rest]), dim=2)
-        parts.append(attend(query[:, :, rest], keys, values, _mask(pair, query.device)))
-    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
-
-
-def _attend(
-    scaling: float | None, dropout: float, grouped: bool
-) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]:
-    def attend(
-        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
-    ) -> torch.Tensor:
-        return functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=mask,
-            is_causal=mask is None,
-            scale=scaling,
-            dropout_p=dropout,
-            enable_gqa=grouped,
-        )
-
-    return attend
-
-
-def _mask(pair: Pair, device: torch.device) -> torch.Tensor:
-    """(rejected, prefix + rejected): a rejected token sees the prefix and those before it."""
-    seen = torch.arange(pair.prefix + pair.rejected, device=device)
-    own = torch.arange(pair.rejected, device=device) + pair.prefix
-    return seen[None, :] <= own[:, None]

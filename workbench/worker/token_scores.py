@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-CHUNK_TOKENS = 256
+CHUNK_LOGITS = 2**24
+"""Logits at once, 64 MB in fp32. The head is read anew for each chunk, so small ones are slow."""
 
 
 class TokenScores(torch.autograd.Function):
@@ -31,29 +32,13 @@ class TokenScores(torch.autograd.Function):
         """(N, H), (V, H), (N,) -> for each wanted field a tensor (N,), fp32 or bool."""
         found: dict[str, list[torch.Tensor]] = {name: [] for name in wanted}
         slopes = []
-        chunks = (torch.split(whole, CHUNK_TOKENS) for whole in (hidden, labels))
+        size = max(1, CHUNK_LOGITS // weight.shape[0])
+        chunks = (torch.split(whole, size) for whole in (hidden, labels))
         for part, asked in zip(*chunks, strict=True):
-            logits = (part @ weight.T).float()
-            if scale != 1.0:
-                logits *= scale
-            total = logits.logsumexp(dim=-1)
-            own = logits.gather(1, asked[:, None])[:, 0]
-            found["log_probs"].append(own - total)
-            if "is_top1" in found:
-                found["is_top1"].append(logits.argmax(dim=-1) == asked)
-            if "mean_logits" in found:
-                found["mean_logits"].append(logits.mean(dim=-1))
-            if not (with_gradient or {"entropy", "log_sum_sq_probs"} & found.keys()):
-                continue
-            shifted = logits - total[:, None]
-            probabilities = shifted.exp()
-            if "entropy" in found:
-                found["entropy"].append(-(probabilities * shifted).sum(dim=-1))
-            if "log_sum_sq_probs" in found:
-                found["log_sum_sq_probs"].append((2 * shifted).logsumexp(dim=-1))
-            if with_gradient:
-                expected = probabilities.to(weight.dtype) @ weight
-                slopes.append(((weight[asked] - expected) * scale).to(hidden.dtype))
+            fields, slope = _score(part, weight, asked, scale, with_gradient, wanted)
+            for name in wanted:
+                found[name].append(fields[name])
+            slopes += slope
         if with_gradient:
             ctx.save_for_backward(torch.cat(slopes))
         results = tuple(torch.cat(found[name]) for name in wanted)
@@ -66,3 +51,40 @@ class TokenScores(torch.autograd.Function):
         (slopes,) = ctx.saved_tensors
         weighted = slopes * gradients[0][:, None].to(slopes.dtype)
         return weighted, None, None, None, None, None
+
+
+def _score(
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    labels: torch.Tensor,
+    scale: float,
+    with_gradient: bool,
+    wanted: tuple[str, ...],
+) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
+    """One chunk's fields and, if asked for, its slopes; in few passes over its logits."""
+    logits = (hidden @ weight.T).float()
+    if scale != 1.0:
+        logits *= scale
+    fields: dict[str, torch.Tensor] = {}
+    own, top = logits.gather(1, labels[:, None])[:, 0], logits.amax(dim=-1)
+    if "is_top1" in wanted:
+        fields["is_top1"] = own == top
+        # Of equal logits the first counts, which only the slow argmax tells.
+        rows = fields["is_top1"].nonzero()[:, 0]
+        fields["is_top1"][rows] = logits[rows].argmax(dim=-1) == labels[rows]
+    if "mean_logits" in wanted:
+        fields["mean_logits"] = logits.mean(dim=-1)
+    logits -= top[:, None]
+    exponents = logits.exp()
+    total = exponents.sum(dim=-1)
+    log_total = total.log()
+    fields["log_probs"] = own - top - log_total
+    if "entropy" in wanted:
+        fields["entropy"] = log_total - logits.mul_(exponents).sum(dim=-1) / total
+    if "log_sum_sq_probs" in wanted:
+        norm = torch.linalg.vector_norm(exponents, dim=-1)
+        fields["log_sum_sq_probs"] = 2 * (norm.log() - log_total)
+    if not with_gradient:
+        return fields, []
+    expected = (exponents.to(weight.dtype) @ weight).float() / total[:, None]
+    return fields, [((weight[labels].float() - expected) * scale).to(hidden.dtype)]

@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         # The supervisor asks for it when there is no sign of life.
         faulthandler.register(signal.SIGUSR1, run.stacks.open("a", encoding="utf-8"))
     note = machine.prepare_environment(os.environ)
+    machine.keep_freed_memory()
     lock = filelock.FileLock(run.lock, mode=0o600, fallback_to_soft=False)
     try:
         lock.acquire(timeout=LOCK_SECONDS)

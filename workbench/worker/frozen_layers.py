@@ -1,0 +1,151 @@
+"""Layers around frozen weights, with fewer passes over memory than the libraries' own modules.
+
+LoRA trains two thin matrices beside frozen ones. PEFT computes them as four operations with casts
+of the whole input between them, and transformers' RMSNorm is eight; each keeps what its backward
+pass needs. `fuse` gives the modules of a model one operation each, which computes the same.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+NORM_TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 0.02, torch.float16: 0.004}
+
+
+def apply(function: type[torch.autograd.Function], *inputs: Any) -> torch.Tensor:
+    """The one tensor that an autograd function returns."""
+    result: torch.Tensor = function.apply(*inputs)  # type: ignore[no-untyped-call]
+    return result
+
+
+def fuse(model: Any) -> list[Any]:
+    """Let the LoRA layers and RMSNorms of a model compute in one operation where they can.
+
+    Returns:
+        The modules that do so now; `del module.forward` undoes it.
+    """
+    changed = []
+    for module in model.modules():
+        if "forward" in vars(module):
+            continue
+        if _is_plain_lora(module):
+            module.forward = types.MethodType(_lora_forward, module)
+        elif _is_plain_norm(module):
+            module.forward = types.MethodType(_norm_forward, module)
+        else:
+            continue
+        changed.append(module)
+    return changed
+
+
+def _is_plain_lora(module: Any) -> bool:
+    from peft.tuners.lora.layer import Linear
+
+    if type(module) is not Linear or type(module.base_layer) is not torch.nn.Linear:
+        return False
+    biased = any(getattr(part, "bias", None) is not None for part in module.lora_B.values())
+    trained = any(weight.requires_grad for weight in module.base_layer.parameters())
+    return not (biased or trained or module.lora_variant or module.fan_in_fan_out)
+
+
+def _lora_forward(self: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    base = self.base_layer
+    names = [name for name in self.active_adapters if name in self.lora_A]
+    dropout = any(_drops(self.lora_dropout[name]) for name in names)
+    usual = args or kwargs or self.merged or len(names) > 1 or dropout
+    if usual or torch.is_autocast_enabled(x.device.type):
+        result: torch.Tensor = type(self).forward(self, x, *args, **kwargs)
+        return result
+    if self.disable_adapters or not names:
+        return functional.linear(x, base.weight, base.bias)
+    down, up = self.lora_A[names[0]].weight, self.lora_B[names[0]].weight
+    scale = self.scaling[names[0]]
+    return apply(LoraLinear, x, base.weight, base.bias, down, up, scale)
+
+
+def _drops(dropout: Any) -> bool:
+    return bool(isinstance(dropout, torch.nn.Dropout) and dropout.training and dropout.p > 0)
+
+
+class LoraLinear(torch.autograd.Function):
+    """x W^T + b + s (x A^T) B^T with frozen W and b (Hu et al. 2021, arXiv 2106.09685).
+
+    A and B may be of a wider type than x; they are rounded to that of x, as under autocast.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        down: torch.Tensor,
+        up: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
+        """(..., in), (out, in), (out,), (r, in), (out, r) -> (..., out)."""
+        rows = x.reshape(-1, x.shape[-1])
+        low = rows @ down.to(x.dtype).T
+        result = functional.linear(rows, weight, bias)
+        result.addmm_(low, up.to(x.dtype).T, alpha=scale)
+        ctx.save_for_backward(rows, weight, down, up, low)
+        ctx.scale, ctx.shape = scale, x.shape
+        return result.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Gradients of x, A and B."""
+        rows, weight, down, up, low = ctx.saved_tensors
+        given = gradients[0].reshape(-1, weight.shape[0])
+        for_low = (given @ up.to(given.dtype)).mul_(ctx.scale)
+        for_x = None
+        if ctx.needs_input_grad[0]:
+            for_x = (given @ weight).addmm_(for_low, down.to(given.dtype)).view(ctx.shape)
+        for_down = (for_low.T @ rows).to(down.dtype)
+        for_up = (given.T @ low).to(up.dtype).mul_(ctx.scale)
+        return for_x, None, None, for_down, for_up, None
+
+
+def _is_plain_norm(module: Any) -> bool:
+    """Whether a module is x / rms(x) * weight, found by trying it."""
+    weight, epsilon = getattr(module, "weight", None), getattr(module, "variance_epsilon", None)
+    if not type(module).__name__.endswith("RMSNorm") or weight is None or epsilon is None:
+        return False
+    if weight.requires_grad or weight.dim() != 1 or weight.device.type != "cpu":
+        return False
+    seeded = torch.Generator().manual_seed(0)
+    x = torch.randn((4, weight.shape[0]), generator=seeded).to(weight.dtype) * 3
+    with torch.no_grad():
+        difference = (module(x) - _norm_forward(module, x)).abs().max()
+    return bool(difference <= NORM_TOLERANCES.get(weight.dtype, 0.0) * weight.abs().max())
+
+
+def _norm_forward(self: Any, hidden_states: torch.Tensor) -> torch.Tensor:
+    return apply(RmsNorm, hidden_states, self.weight, self.variance_epsilon)
+
+
+class RmsNorm(torch.autograd.Function):
+    """x / sqrt(mean(x^2) + epsilon) * weight with a frozen weight (arXiv 1910.07467)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+        """(..., H), (H,) -> (..., H)."""
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        inverse = (norm.square_() / x.shape[-1] + epsilon).rsqrt_()
+        ctx.save_for_backward(x, weight, inverse)
+        result: torch.Tensor = (x * inverse).to(x.dtype).mul_(weight)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradient of x."""
+        x, weight, inverse = ctx.saved_tensors
+        given, x = (gradients[0] * weight).float(), x.float()
+        along = torch.linalg.vecdot(given, x)[..., None]
+        along *= inverse.pow(3) / -x.shape[-1]
+        slope: torch.Tensor = given.mul_(inverse).addcmul_(x, along).to(weight.dtype)
+        return slope, None, None
