@@ -1,8 +1,9 @@
 """Kill trainer, supervisor, app or all of them at random moments; resume; compare the end.
 
-``python tests/bench/random_kills.py --kills 50 --seed 1``. Not collected by pytest: it takes some
-ten minutes on two cores. Every run is killed several times and resumed after each; at its end its
-weights must be those of a run that nothing disturbed, byte for byte. Exit code 1 if one differs.
+``python tests/benchmarks/random_kills.py --kills 50 --seed 1``. Not collected by pytest: it takes
+some ten minutes on two cores. Every run is killed several times and resumed after each; at its end
+its weights must be those of a run that nothing disturbed, byte for byte. Exit code 1 if one
+differs.
 """
 
 from __future__ import annotations

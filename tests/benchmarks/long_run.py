@@ -1,6 +1,6 @@
 """What a very long run costs the app: memory and CPU, at the beginning and after hours of looks.
 
-Not a test: `python tests/bench/long_run.py [--lines 200000] [--rounds 100]` prints figures.
+Not a test: `python tests/benchmarks/long_run.py [--lines 200000] [--rounds 100]` prints figures.
 """
 
 from __future__ import annotations
