@@ -352,7 +352,7 @@ def report(
     table = []
     for side, seconds, fact in zip(arguments.sides, rounds, facts, strict=True):
         reference = fact["reference_seconds"] / trained * pairs
-        step = statistics.median(seconds) + reference
+        step = statistics.fmean(seconds) + reference
         table.append(
             {
                 "side": side,
@@ -363,6 +363,7 @@ def report(
                 "share_of_peak": round(work.get("flops", 0) / step / peak, 3),
                 "reference_seconds_a_step": round(reference, 2),
                 "check_seconds": round(fact["check_seconds"], 2),
+                "seconds": [round(value, 3) for value in seconds],
                 "losses": fact["losses"],
             }
         )

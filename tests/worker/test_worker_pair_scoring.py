@@ -47,7 +47,11 @@ def rows() -> list[dict[str, Any]]:
 
 
 def make_trainer(
-    model: Any, folder: Path, settings: dict[str, Any], lora_dropout: float = 0.0
+    model: Any,
+    folder: Path,
+    settings: dict[str, Any],
+    lora_dropout: float = 0.0,
+    evaluation: bool = False,
 ) -> Any:
     """TRL's trainer on the tiny model, with an adapter that has learned something."""
     import torch
@@ -64,6 +68,7 @@ def make_trainer(
         model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
         args=DPOConfig(output_dir=str(folder), **fixed, **{**defaults, **settings}),
         train_dataset=Dataset.from_list(rows()),
+        eval_dataset=Dataset.from_list(rows()) if evaluation else None,
         processing_class=AutoTokenizer.from_pretrained(model),
         peft_config=lora,
     )

@@ -14,6 +14,7 @@ import torch
 
 from workbench.worker.frozen_layers import fuse
 from workbench.worker.pair_attention import ATTENTION, pair_attention
+from workbench.worker.reference_scores import ReferenceScores, is_reference_pass, row_key
 from workbench.worker.shared_prefix import pack
 from workbench.worker.token_scores import TokenScores
 
@@ -24,8 +25,11 @@ TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-6}
 TOLERANCE_16_BIT = 0.05
 
 
-def use_packed_pairs(trainer: Any) -> str:
+def use_packed_pairs(trainer: Any, scores: ReferenceScores | None = None) -> str:
     """Let a DPO trainer score its pairs packed, if its model can and the numbers agree.
+
+    Args:
+        scores: Where the reference's numbers are kept; None computes them each time, as TRL does.
 
     Returns:
         Why TRL's own path stays, empty where pairs are packed from now on.
@@ -38,9 +42,11 @@ def use_packed_pairs(trainer: Any) -> str:
     if not reason:
         usual, attention = model.forward, model.config._attn_implementation
         before = first_scores(trainer)
-        changed = install(model, outputs_of(trainer))
+        changed = install(model, outputs_of(trainer), scores)
         difference = float((first_scores(trainer) - before).abs().mean())
         if difference <= TOLERANCES.get(model.dtype, TOLERANCE_16_BIT):
+            if scores is not None:
+                trainer.add_callback(scores)
             return ""
         model.forward = usual
         for module in changed:
@@ -123,12 +129,15 @@ def supports(model: Any) -> str:
     return ""
 
 
-def install(model: Any, outputs: tuple[str, ...]) -> list[Any]:
+def install(
+    model: Any, outputs: tuple[str, ...], scores: ReferenceScores | None = None
+) -> list[Any]:
     """Let a model with TRL's fused head score pairs as packed rows.
 
     Args:
         model: A causal language model, without its PEFT wrapper, after `add_fused_lm_head`.
         outputs: The fields of TRL's `FusedCausalLMOutput` that the trainer asks for.
+        scores: See `use_packed_pairs`.
 
     Returns:
         The modules inside it that have got another forward.
@@ -145,12 +154,44 @@ def install(model: Any, outputs: tuple[str, ...]) -> list[Any]:
         given = {name for name, value in kwargs.items() if value is not None}
         if args or not kwargs.get("fused_lm_head") or given - KNOWN:
             return usual(*args, **kwargs)
-        return score_pairs(
-            self, kwargs["input_ids"], kwargs["attention_mask"], kwargs["labels"], outputs
-        )
+        batch = kwargs["input_ids"], kwargs["attention_mask"], kwargs["labels"]
+        if is_reference_pass(self):
+            return score_reference(self, *batch, scores or ReferenceScores(None))
+        return score_pairs(self, *batch, outputs)
 
     model.forward = types.MethodType(functools.wraps(usual)(forward), model)
     return fuse(model)
+
+
+def score_reference(
+    model: Any,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    labels: torch.Tensor,
+    scores: ReferenceScores,
+) -> Any:
+    """As `score_pairs` without a gradient, but only what is not known; TRL reads `log_probs`."""
+    from trl.trainer.utils import FusedCausalLMOutput
+
+    asked = labels[:, 1:] != -100
+    on_cpu = [part.cpu() for part in (input_ids, attention_mask != 0, labels)]
+    keys = [row_key(ids[mask], own[mask]) for ids, mask, own in zip(*on_cpu, strict=True)]
+    count = len(keys) // 2
+    missing = [
+        row for row in range(count) if not {keys[row], keys[count + row]} <= scores.known.keys()
+    ]
+    if missing:
+        rows = [*missing, *(count + row for row in missing)]
+        found = score_pairs(
+            model, input_ids[rows], attention_mask[rows], labels[rows], ("log_probs",)
+        ).log_probs
+        for row, values in zip(rows, found, strict=True):
+            scores.put(keys[row], values[asked[row]])
+    log_probs = torch.zeros(asked.shape, dtype=torch.float32, device=labels.device)
+    known = torch.cat([scores.known[key] for key in keys]).to(labels.device)
+    log_probs.masked_scatter_(asked, known)
+    loss = -log_probs.sum() / asked.sum().clamp(min=1)
+    return FusedCausalLMOutput(loss=loss, label_mask=asked, log_probs=log_probs)
 
 
 def score_pairs(

@@ -17,15 +17,18 @@ from workbench.run.directory import RunDirectory
 from workbench.worker import checkpoints, dataset, machine, probes
 from workbench.worker.callbacks import EvaluationStoppedError, RunCallback, mean_loss
 from workbench.worker.explain import explain_data
-from workbench.worker.pair_scoring import use_packed_pairs
+from workbench.worker.pair_scoring import causal_model, use_packed_pairs
+from workbench.worker.reference_scores import (
+    REFERENCE_ADAPTER,
+    ReferenceScores,
+    reference_file,
+)
 from workbench.worker.resuming import restore_end, restore_token_count
 from workbench.worker.run_writer import DivergedError, RunWriter, StopRequested
 from workbench.worker.saving import Saver
 from workbench.worker.scoring import score_labelled_positions_only
 from workbench.worker.stage_config import check_steps, parse_config
 from workbench.worker.trainers import Start, make_trainer
-
-REFERENCE_ADAPTER = "ref"
 
 
 @dataclass
@@ -116,7 +119,13 @@ class StageRun:
 
     def share_prefix(self, trainer: Any) -> None:
         """Compute the prompt of each pair once, if the model can; say so if it cannot."""
-        reason = use_packed_pairs(trainer)
+        scores = None
+        if not self.config.training.sync_ref_model:
+            models = self.writer.record().models_folder
+            cache = Path(models).parent if models else None
+            base = self.config.model.model_name_or_path
+            scores = ReferenceScores(reference_file(causal_model(trainer.model), base, cache))
+        reason = use_packed_pairs(trainer, scores)
         self.pairs = f"TRL's own path: {reason}" if reason else "packed, with a shared prefix"
         if reason:
             self.writer.note(f"dpo computes the prompt of each pair twice: {reason}.")
