@@ -39,6 +39,47 @@ def test_an_old_gpu_gets_no_bf16(tmp_path: Path) -> None:
     assert fit(tmp_path, "beta: 1\n", has_cuda=True, bf16_works=True)[1] == []
 
 
+@pytest.mark.parametrize("has_cuda", [True, False])
+def test_lora_trains_beside_bf16_weights(has_cuda: bool, tmp_path: Path) -> None:
+    config, notes = fit(tmp_path, "use_peft: true\n", has_cuda=has_cuda)
+    assert (config["dtype"], config["bf16"]) == ("bfloat16", False)
+    assert "dtype: bfloat16" in notes[-1]
+    assert "LoRA" in notes[-1]
+    assert fit(tmp_path, yaml.safe_dump(config), has_cuda=has_cuda) == (config, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "use_peft: true\ndtype: float32\n",
+        "use_peft: true\nbf16: true\n",
+        "use_peft: true\nbf16: false\n",
+        "use_peft: true\nfp16: true\n",
+        "use_peft: true\nload_in_4bit: true\n",
+        "learning_rate: 1.0e-5\n",
+    ],
+)
+def test_a_precision_that_was_chosen_stays(text: str, tmp_path: Path) -> None:
+    assert fit(tmp_path, text, has_cuda=True) == (yaml.safe_load(text), [])
+
+
+def test_a_cpu_without_bf16_keeps_fp32(tmp_path: Path) -> None:
+    config, _ = fit(tmp_path, "use_peft: true\n", has_cuda=False, bf16_works=False)
+    assert config == {"use_peft": True, "use_cpu": True, "bf16": False}
+
+
+def test_activations_are_recomputed_only_where_memory_asks_for_it(
+    tiny: Path, tmp_path: Path
+) -> None:
+    text = f"use_peft: true\nbf16: true\nuse_cpu: true\nmodel_name_or_path: {tiny}\n"
+    config, notes = fit(tmp_path, text, has_cuda=False, free_bytes=2 * 10**9)
+    assert config["gradient_checkpointing"] is False
+    assert "the memory suffices" in notes[0]
+    assert fit(tmp_path, text, has_cuda=False, free_bytes=5 * 10**8)[1] == []
+    kept = text + "gradient_checkpointing: true\n"
+    assert fit(tmp_path, kept, has_cuda=False, free_bytes=2 * 10**9)[1] == []
+
+
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [

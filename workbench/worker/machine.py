@@ -19,9 +19,14 @@ import psutil
 import yaml
 
 from workbench.base.files import write_atomic
+from workbench.recipe.estimate import memory_of
+from workbench.run.memory_advice import architecture_of
 
 PACKAGES = ("trl", "transformers", "peft", "torch", "datasets", "accelerate", "bitsandbytes")
 GIGABYTE = 1024**3
+BF16 = "bfloat16"
+MEMORY_SHARE = 0.8
+"""Of the free memory, so much may the estimate take: others may need some, too."""
 LAUNCHER_VARIABLES = ("LOCAL_RANK", "WORLD_SIZE")
 QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -91,30 +96,98 @@ def choose_gpu(environ: MutableMapping[str, str]) -> str:
     )
 
 
-def fit_config(path: Path, *, has_cuda: bool, bf16_works: bool = True) -> list[str]:
-    """Add to a stage's config what TRL's defaults need on this machine, and save it.
+def fit_config(
+    path: Path, *, has_cuda: bool, bf16_works: bool = True, free_bytes: int = 0
+) -> list[str]:
+    """Add to a stage's config what fits this machine, and save it.
 
     TRL's default of bf16 mixed precision needs a GPU that has it; without one the config asks for
-    the CPU. A value of the recipe stays. `trl dpo --config` then takes the file as it is.
+    the CPU. LoRA trains beside frozen weights, which lose nothing in bf16 where autocast would
+    round them anyway, and it recomputes activations only where memory asks for it. A value of the
+    recipe stays. `trl sft --config` and `trl dpo --config` then take the file as it is.
+
+    Args:
+        bf16_works: Whether the GPU, or the CPU without one, multiplies bf16 in hardware.
+        free_bytes: Memory for the run; 0 where that is not known.
 
     Returns:
         One sentence per change.
     """
     text = path.read_text(encoding="utf-8")
-    config = yaml.safe_load(text)
+    given = yaml.safe_load(text)
+    notes = []
+    config = dict(given)
+    for change, reason in (
+        _for_device(given, has_cuda, bf16_works),
+        _for_lora(given, bf16_works),
+    ):
+        config |= change
+        notes += _note(path, change, reason)
+    change, reason = _for_memory(config, path.stem, free_bytes)
+    config |= change
+    notes += _note(path, change, reason)
+    if notes:
+        comments = "".join(line for line in text.splitlines(True) if line.startswith("#"))
+        body = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
+        write_atomic(path, comments + body)
+    return notes
+
+
+def _note(path: Path, change: dict[str, Any], reason: str) -> list[str]:
+    values = ", ".join(f"{name}: {str(value).lower()}" for name, value in change.items())
+    return [f"{path.name}: {values}, because {reason}."] if change else []
+
+
+def _for_device(
+    config: dict[str, Any], has_cuda: bool, bf16_works: bool
+) -> tuple[dict[str, Any], str]:
     changes: dict[str, Any] = {}
     if not has_cuda and "use_cpu" not in config:
         changes["use_cpu"] = True
     if "bf16" not in config and not config.get("fp16") and not (has_cuda and bf16_works):
         changes["bf16"] = False
-    if not changes:
-        return []
-    comments = "".join(line for line in text.splitlines(True) if line.startswith("#"))
-    body = yaml.safe_dump({**config, **changes}, sort_keys=False, allow_unicode=True, width=100)
-    write_atomic(path, comments + body)
-    values = ", ".join(f"{name}: {str(value).lower()}" for name, value in changes.items())
-    reason = "no GPU is visible" if not has_cuda else "this GPU has no bf16"
-    return [f"{path.name}: {values}, because {reason}."]
+    return changes, "no GPU is visible" if not has_cuda else "this GPU has no bf16"
+
+
+def _for_lora(config: dict[str, Any], bf16_works: bool) -> tuple[dict[str, Any], str]:
+    open_choice = "bf16" not in config and not config.get("fp16") and _trains_lora(config)
+    if not open_choice or not bf16_works or config.get("dtype", BF16) != BF16:
+        return {}, ""
+    change = {} if "dtype" in config else {"dtype": BF16}
+    return {**change, "bf16": False}, "LoRA trains in fp32 beside frozen weights in bf16"
+
+
+def _for_memory(config: dict[str, Any], stage: str, free_bytes: int) -> tuple[dict[str, Any], str]:
+    shape = architecture_of(config.get("model_name_or_path"))
+    if "gradient_checkpointing" in config or not shape or not _trains_lora(config):
+        return {}, ""
+    change = {"gradient_checkpointing": False}
+    needed = memory_of({**config, **change}, stage, shape)
+    if needed is None or needed > MEMORY_SHARE * free_bytes:
+        return {}, ""
+    return change, f"the memory suffices without ({needed / GIGABYTE:.1f} GB at most)"
+
+
+def _trains_lora(config: dict[str, Any]) -> bool:
+    quantized = config.get("load_in_4bit") or config.get("load_in_8bit")
+    return bool(config.get("use_peft")) and not quantized
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bf16 in hardware; elsewhere fp32 is faster."""
+    import torch
+
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in tests)
+
+
+def free_bytes() -> int:
+    """Memory that a run could take now: of the GPU, or of the host without one."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[0])
+    return int(psutil.virtual_memory().available)
 
 
 def rss_bytes() -> int:

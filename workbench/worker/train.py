@@ -124,10 +124,14 @@ def train(run: RunDirectory, writer: RunWriter, record: RunRecord) -> None:
     import torch
 
     has_cuda = torch.cuda.is_available()
+    bf16_works = torch.cuda.is_bf16_supported() if has_cuda else machine.cpu_has_bf16()
     for stage in record.stages:
-        bf16_works = has_cuda and torch.cuda.is_bf16_supported()
-        changes = machine.fit_config(run.config(stage), has_cuda=has_cuda, bf16_works=bf16_works)
-        for change in changes:
+        for change in machine.fit_config(
+            run.config(stage),
+            has_cuda=has_cuda,
+            bf16_works=bf16_works,
+            free_bytes=machine.free_bytes(),
+        ):
             writer.note(change)
     environment = {**machine.describe(record.recipe_path), **known_datasets(run)}
     writer.keep(run.environment, environment)
