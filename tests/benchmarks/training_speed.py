@@ -157,9 +157,9 @@ def train(side: str, arguments: argparse.Namespace, mouth: Connection, folder: s
         trainer, before = make_trainer(side, arguments, folder)
         start = time.perf_counter()
         if ours:
-            from workbench.worker.pair_scoring import use_packed_pairs
+            from workbench.worker.packed_scoring import use_packed_rows
 
-            reason = use_packed_pairs(trainer)
+            reason = use_packed_rows(trainer, arguments.stage)
             assert not reason, reason
         check = time.perf_counter() - start
         trainer.add_callback(TakesTurns())

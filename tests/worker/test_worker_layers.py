@@ -11,7 +11,7 @@ pytestmark = pytest.mark.model
 
 def packed(*pairs: tuple[int, int, int]) -> Any:
     """A layout of pairs of (prefix, chosen, rejected) tokens, and its length."""
-    from workbench.worker.shared_prefix import Layout, Pair
+    from workbench.worker.packed_layout import Layout, Pair
 
     made, start = [], 0
     for prefix, chosen, rejected in pairs:
@@ -27,7 +27,7 @@ def test_blocked_attention_is_attention(heads: int, key_heads: int, dtype: str) 
     """Prefixes, answers and pairs longer and shorter than a block; no answer; no prefix."""
     import torch
 
-    from workbench.worker import pair_attention
+    from workbench.worker import packed_attention
 
     layout, length = packed((150, 20, 140), (3, 1, 2), (0, 7, 5), (5, 4, 0), (130, 0, 9))
     seeded = torch.Generator().manual_seed(1)
@@ -41,7 +41,7 @@ def test_blocked_attention_is_attention(heads: int, key_heads: int, dtype: str) 
         *inputs, slope = (part.detach().clone().to(kind) for part in exact)
         for part in inputs:
             part.requires_grad_()
-        found = getattr(pair_attention, name)(*inputs, layout, 0.25)
+        found = getattr(packed_attention, name)(*inputs, layout, 0.25)
         found.backward(slope)
         results[name] = [found.detach(), *(part.grad for part in inputs)]
     tolerance = 1e-5 if dtype == "float32" else 0.02
@@ -98,6 +98,31 @@ def test_lora_that_is_more_than_two_products_stays_with_peft() -> None:
     x = torch.randn((4, 8))
     assert not torch.equal(dropping.train()(x), dropping(x))
     assert torch.equal(dropping.eval()(x), dropping(x))
+
+
+def test_the_fused_layer_drops_what_peft_drops() -> None:
+    """From the same seed, the same values and gradients; the layer's own input gets none twice."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from workbench.worker.frozen_layers import fuse
+
+    torch.manual_seed(1)
+    layers = torch.nn.Sequential(torch.nn.Linear(24, 40))
+    model = get_peft_model(layers, LoraConfig(r=4, target_modules=["0"], lora_dropout=0.3)).train()
+    lora = model.base_model.model[0]
+    torch.nn.init.normal_(lora.lora_B["default"].weight)
+    x = torch.randn((3, 5, 24), requires_grad=True)
+    slope = torch.randn((3, 5, 40))
+    trained = [x, lora.lora_A["default"].weight, lora.lora_B["default"].weight]
+    results = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        found = model(x)
+        results.append([found, *torch.autograd.grad(found, trained, slope)])
+        fuse(model)
+    for right, got in zip(*results, strict=True):
+        assert torch.allclose(got, right, atol=1e-5)
 
 
 def test_a_norm_that_computes_something_else_stays_itself() -> None:

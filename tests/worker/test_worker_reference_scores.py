@@ -6,22 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_worker_pair_scoring import make_trainer, measure
+from test_worker_packed_pairs import make_trainer, measure
 
 pytestmark = pytest.mark.model
 
 
 def count_reference_passes(trainer: Any, scores: Any) -> list[int]:
     """Let a trainer pack its pairs; the list gets the number of rows of each reference pass."""
-    from workbench.worker import pair_scoring
+    from workbench.worker import packed_scoring
 
-    assert pair_scoring.use_packed_pairs(trainer, scores) == ""
-    model = pair_scoring.causal_model(trainer.model)
+    assert packed_scoring.use_packed_rows(trainer, "dpo", scores) == ""
+    model = packed_scoring.causal_model(trainer.model)
     rows: list[int] = []
 
     def look(_: Any, __: Any, kwargs: dict[str, Any]) -> None:
         layout = kwargs["shared_prefix"]
-        if pair_scoring.is_reference_pass(model):
+        if packed_scoring.is_reference_pass(model):
             rows.append(len(layout.pairs))
 
     model.base_model.register_forward_pre_hook(look, with_kwargs=True)
@@ -136,7 +136,7 @@ def test_other_weights_have_another_file(tiny: Path, tmp_path: Path) -> None:
 
     import torch
 
-    from workbench.worker.pair_scoring import causal_model
+    from workbench.worker.packed_scoring import causal_model
     from workbench.worker.reference_scores import reference_file
 
     folder = tmp_path / "model"

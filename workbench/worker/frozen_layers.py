@@ -55,59 +55,64 @@ def _is_plain_lora(module: Any) -> bool:
 def _lora_forward(self: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     base = self.base_layer
     names = [name for name in self.active_adapters if name in self.lora_A]
-    dropout = any(_drops(self.lora_dropout[name]) for name in names)
-    usual = args or kwargs or self.merged or len(names) > 1 or dropout
+    usual = args or kwargs or self.merged or len(names) > 1
     if usual or torch.is_autocast_enabled(x.device.type):
         result: torch.Tensor = type(self).forward(self, x, *args, **kwargs)
         return result
     if self.disable_adapters or not names:
         return functional.linear(x, base.weight, base.bias)
     down, up = self.lora_A[names[0]].weight, self.lora_B[names[0]].weight
-    scale = self.scaling[names[0]]
-    return apply(LoraLinear, x, base.weight, base.bias, down, up, scale)
-
-
-def _drops(dropout: Any) -> bool:
-    return bool(isinstance(dropout, torch.nn.Dropout) and dropout.training and dropout.p > 0)
+    scale, dropout = self.scaling[names[0]], self.lora_dropout[names[0]]
+    drops = isinstance(dropout, torch.nn.Dropout) and dropout.training and dropout.p > 0
+    dropped = dropout(x) if drops else None
+    return apply(LoraLinear, x, dropped, base.weight, base.bias, down, up, scale)
 
 
 class LoraLinear(torch.autograd.Function):
-    """x W^T + b + s (x A^T) B^T with frozen W and b (Hu et al. 2021, arXiv 2106.09685).
+    """x W^T + b + s (d A^T) B^T with frozen W and b (Hu et al. 2021, arXiv 2106.09685).
 
-    A and B may be of a wider type than x; they are rounded to that of x, as under autocast.
+    d is x after a dropout, or x itself. A and B may be of a wider type than x; they are rounded to
+    that of x, as under autocast.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
         x: torch.Tensor,
+        dropped: torch.Tensor | None,
         weight: torch.Tensor,
         bias: torch.Tensor | None,
         down: torch.Tensor,
         up: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
-        """(..., in), (out, in), (out,), (r, in), (out, r) -> (..., out)."""
+        """(..., in), (..., in), (out, in), (out,), (r, in), (out, r) -> (..., out)."""
         rows = x.reshape(-1, x.shape[-1])
-        low = rows @ down.to(x.dtype).T
+        adapted = rows if dropped is None else dropped.reshape(rows.shape)
+        low = adapted @ down.to(x.dtype).T
         result = functional.linear(rows, weight, bias)
         result.addmm_(low, up.to(x.dtype).T, alpha=scale)
-        ctx.save_for_backward(rows, weight, down, up, low)
+        ctx.save_for_backward(adapted, weight, down, up, low)
         ctx.scale, ctx.shape = scale, x.shape
         return result.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Gradients of x, A and B."""
-        rows, weight, down, up, low = ctx.saved_tensors
+        """Gradients of x, d, A and B."""
+        adapted, weight, down, up, low = ctx.saved_tensors
         given = gradients[0].reshape(-1, weight.shape[0])
         for_low = (given @ up.to(given.dtype)).mul_(ctx.scale)
-        for_x = None
+        for_x = for_dropped = None
         if ctx.needs_input_grad[0]:
-            for_x = (given @ weight).addmm_(for_low, down.to(given.dtype)).view(ctx.shape)
-        for_down = (for_low.T @ rows).to(down.dtype)
+            for_x = given @ weight
+            if not ctx.needs_input_grad[1]:
+                for_x.addmm_(for_low, down.to(given.dtype))
+            for_x = for_x.view(ctx.shape)
+        if ctx.needs_input_grad[1]:
+            for_dropped = (for_low @ down.to(given.dtype)).view(ctx.shape)
+        for_down = (for_low.T @ adapted).to(down.dtype)
         for_up = (given.T @ low).to(up.dtype).mul_(ctx.scale)
-        return for_x, None, None, for_down, for_up, None
+        return for_x, for_dropped, None, None, for_down, for_up, None
 
 
 def _is_plain_norm(module: Any) -> bool:

@@ -17,7 +17,7 @@ from workbench.run.directory import RunDirectory
 from workbench.worker import checkpoints, dataset, machine, probes
 from workbench.worker.callbacks import EvaluationStoppedError, RunCallback, mean_loss
 from workbench.worker.explain import explain_data
-from workbench.worker.pair_scoring import causal_model, use_packed_pairs
+from workbench.worker.packed_scoring import causal_model, use_packed_rows
 from workbench.worker.reference_scores import (
     REFERENCE_ADAPTER,
     ReferenceScores,
@@ -29,6 +29,8 @@ from workbench.worker.saving import Saver
 from workbench.worker.scoring import score_labelled_positions_only
 from workbench.worker.stage_config import check_steps, parse_config
 from workbench.worker.trainers import Start, make_trainer
+
+PACKED = {"sft": "packed, without padding", "dpo": "packed, with a shared prefix"}
 
 
 @dataclass
@@ -82,7 +84,7 @@ class StageRun:
         self.config = parse_config(stage, run.config(stage))
         self.callback = RunCallback(writer, stage)
         self.began = time.monotonic()
-        self.pairs = ""
+        self.packed = ""
 
     def train(self) -> None:
         """Train, or go on training, until the stage's final weights are saved."""
@@ -102,8 +104,8 @@ class StageRun:
             callbacks=[self.callback],
         )
         recipe = load_recipe(self.run.recipe)
-        if self.stage == "dpo" and recipe.shared_prefix:
-            self.share_prefix(trainer)
+        if recipe.shared_prefix:
+            self.pack_rows(trainer)
         self.saver = Saver(self.run, self.writer, self.stage, trainer)
         self.write_counts(data, trainer)
         prompts = recipe.probe_prompts
@@ -117,18 +119,18 @@ class StageRun:
         if self.callback.stopped:
             raise StopRequested
 
-    def share_prefix(self, trainer: Any) -> None:
-        """Compute the prompt of each pair once, if the model can; say so if it cannot."""
+    def pack_rows(self, trainer: Any) -> None:
+        """Compute no padding, and a pair's prompt once, if the model can; say so if it cannot."""
         scores = None
-        if not self.config.training.sync_ref_model:
+        if self.stage == "dpo" and not self.config.training.sync_ref_model:
             models = self.writer.record().models_folder
             cache = Path(models).parent if models else None
             base = self.config.model.model_name_or_path
             scores = ReferenceScores(reference_file(causal_model(trainer.model), base, cache))
-        reason = use_packed_pairs(trainer, scores)
-        self.pairs = f"TRL's own path: {reason}" if reason else "packed, with a shared prefix"
+        reason = use_packed_rows(trainer, self.stage, scores)
+        self.packed = f"TRL's own path: {reason}" if reason else PACKED[self.stage]
         if reason:
-            self.writer.note(f"dpo computes the prompt of each pair twice: {reason}.")
+            self.writer.note(f"{self.stage} trains by TRL's own, slower path: {reason}.")
 
     def load_data(self) -> StageData:
         """The stage's splits, checked for what its trainer needs."""
@@ -163,7 +165,7 @@ class StageRun:
             for name, (before, after) in pairs.items()
         }
         files = dataset.file_hashes(self.config.data, self.config.script)
-        update_environment(self.writer, self.stage, {**counts, "files": files, "pairs": self.pairs})
+        update_environment(self.writer, self.stage, {**counts, "files": files, "path": self.packed})
         if counts["train"].get("kept") == 0:
             rows = counts["train"]["rows"]
             what = f"all {rows} rows are longer than max_length ({arguments.max_length} tokens)"

@@ -97,12 +97,12 @@ def measure(trainer: Any) -> tuple[float, dict[str, Any], dict[str, float]]:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_packed_pairs_give_the_numbers_of_trl(name: str, tiny: Path, tmp_path: Path) -> None:
-    from workbench.worker.pair_scoring import use_packed_pairs
+    from workbench.worker.packed_scoring import use_packed_rows
 
     settings = SETTINGS[name]
     loss, gradients, metrics = measure(make_trainer(tiny, tmp_path, settings))
     ours = make_trainer(tiny, tmp_path, settings)
-    assert use_packed_pairs(ours) == ""
+    assert use_packed_rows(ours, "dpo") == ""
     packed_loss, packed_gradients, packed_metrics = measure(ours)
     assert packed_loss == pytest.approx(loss, abs=1e-5, rel=1e-5)
     assert packed_gradients.keys() == gradients.keys()
@@ -113,17 +113,17 @@ def test_packed_pairs_give_the_numbers_of_trl(name: str, tiny: Path, tmp_path: P
 
 
 def test_a_model_whose_numbers_differ_keeps_its_own_path(tiny: Path, tmp_path: Path) -> None:
-    from workbench.worker import pair_attention
-    from workbench.worker.pair_scoring import use_packed_pairs
+    from workbench.worker import packed_attention
+    from workbench.worker.packed_scoring import use_packed_rows
 
     trainer = make_trainer(tiny, tmp_path, {})
     attention = trainer.model.get_base_model().config._attn_implementation
-    right = pair_attention._mask
+    right = packed_attention._mask
     try:
-        pair_attention._mask = lambda *arguments: ~right(*arguments)
-        assert "differ by" in use_packed_pairs(trainer)
+        packed_attention._mask = lambda *arguments: ~right(*arguments)
+        assert "differ by" in use_packed_rows(trainer, "dpo")
     finally:
-        pair_attention._mask = right
+        packed_attention._mask = right
     assert trainer.model.get_base_model().config._attn_implementation == attention
     assert measure(trainer)[0] == measure(make_trainer(tiny, tmp_path, {}))[0]
 
@@ -143,30 +143,38 @@ def test_a_model_whose_numbers_differ_keeps_its_own_path(tiny: Path, tmp_path: P
 def test_layers_that_see_other_tokens_are_left_to_trl(
     config: dict[str, Any], max_length: int | None, reason: str
 ) -> None:
-    from workbench.worker.pair_scoring import layers_reason
+    from workbench.worker.packed_scoring import layers_reason
 
     found = layers_reason(SimpleNamespace(**config), max_length)
     assert reason in found if reason else found == ""
 
 
 def test_dropout_is_left_to_trl(tiny: Path, tmp_path: Path) -> None:
-    from workbench.worker.pair_scoring import use_packed_pairs
+    from workbench.worker.packed_scoring import use_packed_rows
 
     trainer = make_trainer(tiny, tmp_path, {"disable_dropout": False}, lora_dropout=0.1)
-    assert use_packed_pairs(trainer) == "dropout is on"
+    assert use_packed_rows(trainer, "dpo") == "dropout is on"
     trainer = make_trainer(tiny, tmp_path, {}, lora_dropout=0.1)
-    assert use_packed_pairs(trainer) == ""
+    assert use_packed_rows(trainer, "dpo") == ""
+
+
+def test_dropout_of_attention_is_left_to_trl(tiny: Path, tmp_path: Path) -> None:
+    from workbench.worker.packed_scoring import use_packed_rows
+
+    trainer = make_trainer(tiny, tmp_path, {})
+    trainer.model.config.attention_dropout = 0.1
+    assert use_packed_rows(trainer, "dpo") == "dropout of attention is on"
 
 
 def test_generation_stays_what_it_was(tiny: Path, tmp_path: Path) -> None:
     import torch
 
-    from workbench.worker.pair_scoring import use_packed_pairs
+    from workbench.worker.packed_scoring import use_packed_rows
 
     trainer = make_trainer(tiny, tmp_path, {})
     trainer.model.eval()
     prompt = trainer.processing_class("What is tea?", return_tensors="pt")
     before = trainer.model.generate(**prompt, max_new_tokens=12, do_sample=False)
-    assert use_packed_pairs(trainer) == ""
+    assert use_packed_rows(trainer, "dpo") == ""
     after = trainer.model.generate(**prompt, max_new_tokens=12, do_sample=False)
     assert torch.equal(before, after)

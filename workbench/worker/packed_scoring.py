@@ -1,7 +1,7 @@
-"""DPO's forward pass on packed pairs, in the place where TRL's trainer calls its own.
+"""The forward pass of SFT and DPO on packed rows, in the place where TRL's trainers call their own.
 
-`use_packed_pairs` is what a stage calls: it looks whether the model can take it, compares the first
-pairs with TRL's own path, and leaves TRL's path where they do not agree.
+`use_packed_rows` is what a stage calls: it looks whether the model can take it, compares the first
+rows with TRL's own path, and leaves TRL's path where they do not agree.
 """
 
 from __future__ import annotations
@@ -13,36 +13,39 @@ from typing import Any
 import torch
 
 from workbench.worker.frozen_layers import fuse
-from workbench.worker.pair_attention import ATTENTION, pair_attention
+from workbench.worker.packed_attention import ATTENTION, packed_attention
+from workbench.worker.packed_layout import Layout, lay_pairs, lay_rows
 from workbench.worker.reference_scores import ReferenceScores, is_reference_pass, row_key
-from workbench.worker.shared_prefix import pack
 from workbench.worker.token_scores import TokenScores
 
 KNOWN = {"input_ids", "attention_mask", "labels", "fused_lm_head", "use_cache", "return_dict"}
-CHECKED_PAIRS, CHECKED_AMONG = 2, 32
+CHECKED_ROWS, CHECKED_AMONG = 2, 32
 TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-6}
 """Mean difference of a token's log-probability; kernels of 16 bit differ in the second digit."""
 TOLERANCE_16_BIT = 0.05
 
 
-def use_packed_pairs(trainer: Any, scores: ReferenceScores | None = None) -> str:
-    """Let a DPO trainer score its pairs packed, if its model can and the numbers agree.
+def use_packed_rows(trainer: Any, stage: str, scores: ReferenceScores | None = None) -> str:
+    """Let a trainer score its rows packed, if its model can and the numbers agree.
 
     Args:
-        scores: Where the reference's numbers are kept; None computes them each time, as TRL does.
+        scores: Where the numbers of DPO's reference are kept; None computes them each time, as
+            TRL does.
 
     Returns:
-        Why TRL's own path stays, empty where pairs are packed from now on.
+        Why TRL's own path stays, empty where rows are packed from now on.
     """
     model = causal_model(trainer.model)
     config = model.config.get_text_config()
     reason = (
-        trainer_reason(trainer) or layers_reason(config, trainer.args.max_length) or supports(model)
+        trainer_reason(trainer, stage)
+        or layers_reason(config, trainer.args.max_length)
+        or supports(model)
     )
     if not reason:
         usual, attention = model.forward, model.config._attn_implementation
         before = first_scores(trainer)
-        changed = install(model, outputs_of(trainer), scores)
+        changed = install(model, stage, outputs_of(trainer, stage), scores)
         difference = float((first_scores(trainer) - before).abs().mean())
         if difference <= TOLERANCES.get(model.dtype, TOLERANCE_16_BIT):
             if scores is not None:
@@ -52,7 +55,7 @@ def use_packed_pairs(trainer: Any, scores: ReferenceScores | None = None) -> str
         for module in changed:
             del module.forward
         model.set_attn_implementation(attention)
-        reason = f"its log-probabilities differ by {difference:.2g} on the first pairs"
+        reason = f"its log-probabilities differ by {difference:.2g} on the first rows"
     return reason
 
 
@@ -61,15 +64,26 @@ def causal_model(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def trainer_reason(trainer: Any) -> str:
+def trainer_reason(trainer: Any, stage: str) -> str:
     """Why a trainer's batches cannot be packed; empty where they can."""
     if len(trainer.train_dataset) == 0:
-        return "there are no pairs"
+        return "there are no rows"
     if getattr(trainer, "_is_vision_dataset", False):
         return "its data holds images"
-    if any(isinstance(part, torch.nn.Dropout) and part.p > 0 for part in trainer.model.modules()):
+    # LoRA's dropout acts on each token alone, so that SFT can have it; in DPO it would act on a
+    # common prompt once instead of twice.
+    if any(
+        isinstance(part, torch.nn.Dropout) and part.p > 0
+        for name, part in trainer.model.named_modules()
+        if stage == "dpo" or "lora_dropout" not in name
+    ):
         return "dropout is on"
-    if trainer.ref_model is not None:
+    config = trainer.model.config.get_text_config()
+    if (getattr(config, "attention_dropout", None) or 0) > 0:
+        return "dropout of attention is on"
+    if stage == "sft" and (trainer.args.packing or trainer.padding_free):
+        return "TRL packs its rows already"
+    if getattr(trainer, "ref_model", None) is not None:
         return "the reference is a model of its own"
     return ""
 
@@ -91,22 +105,32 @@ def layers_reason(config: Any, max_length: int | None) -> str:
     return ""
 
 
-def outputs_of(trainer: Any) -> tuple[str, ...]:
-    """The fields that TRL 1.16's trainer asks its fused head for."""
+def outputs_of(trainer: Any, stage: str) -> tuple[str, ...]:
+    """The fields that TRL 1.16's trainers ask their fused head for."""
+    if stage == "sft":
+        return ("log_probs", "entropy", "is_top1")
     fields = ("log_probs", "entropy", "mean_logits", "is_top1")
     return (*fields, "log_sum_sq_probs") if trainer.use_weighting else fields
 
 
 def first_scores(trainer: Any) -> torch.Tensor:
-    """(tokens,) log-probabilities of the shortest of the first pairs, as the trainer makes them."""
+    """(tokens,) log-probabilities of the shortest of the first rows, as the trainer makes them."""
     count = min(CHECKED_AMONG, len(trainer.train_dataset))
     rows = list(trainer.train_dataset.select(range(count)))
     rows.sort(key=lambda row: sum(len(ids) for name, ids in row.items() if name.endswith("_ids")))
-    batch, device = trainer.data_collator(rows[:CHECKED_PAIRS]), trainer.model.device
+    batch, device = trainer.data_collator(rows[:CHECKED_ROWS]), trainer.model.device
     inputs = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
-    labels = inputs["input_ids"].masked_fill(batch["completion_mask"].to(device) == 0, -100)
-    with torch.no_grad(), trainer.accelerator.autocast():
-        scores = trainer.model(**inputs, labels=labels, use_cache=False, fused_lm_head=True)
+    if "labels" in batch:
+        labels = batch["labels"].to(device)
+    else:
+        labels = inputs["input_ids"].masked_fill(batch["completion_mask"].to(device) == 0, -100)
+    training = trainer.model.training
+    trainer.model.eval()
+    try:
+        with torch.no_grad(), trainer.accelerator.autocast():
+            scores = trainer.model(**inputs, labels=labels, use_cache=False, fused_lm_head=True)
+    finally:
+        trainer.model.train(training)
     found: torch.Tensor = scores.log_probs[labels[:, 1:] != -100].float()
     return found
 
@@ -130,14 +154,14 @@ def supports(model: Any) -> str:
 
 
 def install(
-    model: Any, outputs: tuple[str, ...], scores: ReferenceScores | None = None
+    model: Any, stage: str, outputs: tuple[str, ...], scores: ReferenceScores | None = None
 ) -> list[Any]:
-    """Let a model with TRL's fused head score pairs as packed rows.
+    """Let a model with TRL's fused head score its rows packed.
 
     Args:
         model: A causal language model, without its PEFT wrapper, after `add_fused_lm_head`.
         outputs: The fields of TRL's `FusedCausalLMOutput` that the trainer asks for.
-        scores: See `use_packed_pairs`.
+        stage, scores: See `use_packed_rows`.
 
     Returns:
         The modules inside it that have got another forward.
@@ -145,7 +169,7 @@ def install(
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
-    AttentionInterface.register(ATTENTION, pair_attention)
+    AttentionInterface.register(ATTENTION, packed_attention)
     AttentionMaskInterface.register(ATTENTION, sdpa_mask)
     model.set_attn_implementation(ATTENTION)
     usual = model.forward
@@ -155,9 +179,10 @@ def install(
         if args or not kwargs.get("fused_lm_head") or given - KNOWN:
             return usual(*args, **kwargs)
         batch = kwargs["input_ids"], kwargs["attention_mask"], kwargs["labels"]
-        if is_reference_pass(self):
-            return score_reference(self, *batch, scores or ReferenceScores(None))
-        return score_pairs(self, *batch, outputs)
+        if scores is not None and is_reference_pass(self):
+            return score_reference(self, *batch, scores)
+        layout = lay_pairs(*batch) if stage == "dpo" else lay_rows(batch[1])
+        return score_rows(self, layout, batch[0], batch[2], outputs)
 
     model.forward = types.MethodType(functools.wraps(usual)(forward), model)
     return fuse(model)
@@ -170,7 +195,7 @@ def score_reference(
     labels: torch.Tensor,
     scores: ReferenceScores,
 ) -> Any:
-    """As `score_pairs` without a gradient, but only what is not known; TRL reads `log_probs`."""
+    """What TRL reads of the reference's answer, `log_probs`; scores only pairs it does not know."""
     from trl.trainer.utils import FusedCausalLMOutput
 
     asked = labels[:, 1:] != -100
@@ -182,9 +207,8 @@ def score_reference(
     ]
     if missing:
         rows = [*missing, *(count + row for row in missing)]
-        found = score_pairs(
-            model, input_ids[rows], attention_mask[rows], labels[rows], ("log_probs",)
-        ).log_probs
+        batch = input_ids[rows], attention_mask[rows], labels[rows]
+        found = score_rows(model, lay_pairs(*batch), batch[0], batch[2], ("log_probs",)).log_probs
         for row, values in zip(rows, found, strict=True):
             scores.put(keys[row], values[asked[row]])
     log_probs = torch.zeros(asked.shape, dtype=torch.float32, device=labels.device)
@@ -194,17 +218,16 @@ def score_reference(
     return FusedCausalLMOutput(loss=loss, label_mask=asked, log_probs=log_probs)
 
 
-def score_pairs(
+def score_rows(
     model: Any,
+    layout: Layout,
     input_ids: torch.Tensor,
-    attention_mask: torch.Tensor,
     labels: torch.Tensor,
     outputs: tuple[str, ...],
 ) -> Any:
-    """What TRL's fused forward returns: fields of shape (2 B, L - 1), 0 where nothing is asked."""
+    """What TRL's fused forward returns: fields of shape (R, L - 1), 0 where nothing is asked."""
     from trl.trainer.utils import FusedCausalLMOutput
 
-    layout = pack(input_ids, attention_mask, labels)
     hidden = model.base_model(
         input_ids=input_ids.reshape(-1)[layout.tokens][None],
         position_ids=layout.positions[None],

@@ -1,11 +1,12 @@
-"""Log-probabilities of preference pairs with the prompt computed once and nothing padded.
+"""Where the tokens of a batch lie when nothing of it is padded or computed twice.
 
-TRL scores a batch of B pairs as 2 B rows, each with its own copy of the prompt and with padding.
-Here all tokens of the batch lie in one row: of each pair the common prefix, then the rest of the
-chosen and of the rejected row. Attention is computed pair by pair: the rest of the rejected row
-sees the prefix and itself, never the chosen one, and positions go on behind the prefix. This is
-exact (Wang and Hegde 2024, arXiv 2410.20305). Everything above it, such as losses and metrics, is
-TRL's own: only what TRL calls as `model(..., labels=..., fused_lm_head=True)` is replaced.
+TRL scores a batch as rows padded to the longest, and B pairs as 2 B rows, each with its own copy of
+the prompt. Here all tokens of the batch lie in one row. Of a pair it holds the common prefix, then
+the rest of the chosen and of the rejected row. Attention is computed pair by pair: the rest of the
+rejected row sees the prefix and itself, never the chosen one, and positions go on behind the
+prefix. This is exact (Wang and Hegde 2024, arXiv 2410.20305). Everything above it, such as losses
+and metrics, is TRL's own: only what TRL calls as `model(..., labels=..., fused_lm_head=True)` is
+replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 
 @dataclass(frozen=True)
 class Pair:
-    """Where the tokens of one pair lie in the packed row.
+    """Where the tokens of one pair lie in the packed row; a row of SFT has no rejected ones.
 
     Attributes:
         start: Index of its first token.
@@ -42,13 +43,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a batch of B pairs lies in one row of T tokens.
+    """How a batch of R rows of length L lies in one row of T tokens; R is 2 B for B pairs.
 
     Attributes:
-        pairs: The pairs in order.
-        tokens: (T,) indices into the flattened (2 B * L) batch.
+        pairs: The pairs, or the rows of SFT, in order.
+        tokens: (T,) indices into the flattened (R * L) batch.
         positions: (T,) position of each token in its own row.
-        places: (2 B, L) index in the packed row of each token of the batch; 0 for padding.
+        places: (R, L) index in the packed row of each token of the batch; 0 for padding.
     """
 
     pairs: tuple[Pair, ...]
@@ -57,7 +58,9 @@ class Layout:
     places: torch.Tensor
 
 
-def pack(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor) -> Layout:
+def lay_pairs(
+    input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
+) -> Layout:
     """Find the common prefix of each pair and lay the batch out without it twice.
 
     Args:
@@ -87,6 +90,27 @@ def pack(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Te
         pairs.append(pair)
         start = pair.end
     device = input_ids.device
+    return Layout(
+        tuple(pairs),
+        torch.cat(tokens).to(device),
+        torch.cat(positions).to(device),
+        places.to(device),
+    )
+
+
+def lay_rows(attention_mask: torch.Tensor) -> Layout:
+    """Lay a batch of rows out one behind the other; see `lay_pairs`."""
+    count, length = attention_mask.shape
+    pairs, tokens, positions = [], [], []
+    places = torch.zeros((count, length), dtype=torch.long)
+    start = 0
+    for row, size in enumerate(attention_mask.sum(dim=1).tolist()):
+        pairs.append(Pair(start, 0, size, 0))
+        tokens.append(torch.arange(size) + row * length)
+        positions.append(torch.arange(size))
+        places[row, :size] = torch.arange(start, start + size)
+        start += size
+    device = attention_mask.device
     return Layout(
         tuple(pairs),
         torch.cat(tokens).to(device),

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from workbench.worker.shared_prefix import Layout
+from workbench.worker.packed_layout import Layout
 
 ATTENTION = "workbench_shared_prefix"
 BLOCKED = torch.bfloat16
@@ -17,7 +17,7 @@ BLOCK_QUERIES = 128
 """Queries that are scored at once: enough for the matrix products, few enough for the cache."""
 
 
-def pair_attention(
+def packed_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
