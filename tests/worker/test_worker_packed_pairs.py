@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +35,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "padded": {"pad_to_multiple_of": 32},
     "one pair": {"per_device_train_batch_size": 1},
     "checkpointing": {"gradient_checkpointing": True},
+    "precomputed": {"precompute_ref_log_probs": True},
 }
 
 
@@ -50,13 +55,19 @@ def make_trainer(
     model: Any,
     folder: Path,
     settings: dict[str, Any],
+    *,
     lora_dropout: float = 0.0,
     evaluation: bool = False,
+    trained: bool = False,
 ) -> Any:
-    """TRL's trainer on the tiny model, with an adapter that has learned something."""
+    """TRL's trainer on the tiny model, with an adapter that has learned something.
+
+    Args:
+        trained: Whether it goes on from an adapter, whose copy is the reference then.
+    """
     import torch
     from datasets import Dataset
-    from peft import LoraConfig
+    from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer
 
@@ -64,19 +75,30 @@ def make_trainer(
     fixed = {"use_cpu": True, "bf16": False, "report_to": "none", "learning_rate": 1e-2}
     targets = ["q_proj", "v_proj"]
     lora = LoraConfig(r=4, target_modules=targets, lora_dropout=lora_dropout, task_type="CAUSAL_LM")
+    start = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    if trained:
+        start = get_peft_model(start, lora)
+        move_adapter(start, seed=3)
     trainer = DPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
+        model=start,
         args=DPOConfig(output_dir=str(folder), **fixed, **{**defaults, **settings}),
         train_dataset=Dataset.from_list(rows()),
         eval_dataset=Dataset.from_list(rows()) if evaluation else None,
         processing_class=AutoTokenizer.from_pretrained(model),
-        peft_config=lora,
+        peft_config=None if trained else lora,
     )
-    seeded = torch.Generator().manual_seed(2)
-    for name, weight in trainer.model.named_parameters():
-        if "lora_B" in name:
-            weight.data.normal_(std=0.1, generator=seeded)
+    move_adapter(trainer.model, seed=2)
     return trainer
+
+
+def move_adapter(model: Any, seed: int) -> None:
+    """Give the training adapter weights as if it had learned something."""
+    import torch
+
+    seeded = torch.Generator().manual_seed(seed)
+    for name, weight in model.named_parameters():
+        if "lora_B.default" in name:
+            weight.data.normal_(std=0.1, generator=seeded)
 
 
 def measure(trainer: Any) -> tuple[float, dict[str, Any], dict[str, float]]:
@@ -95,13 +117,15 @@ def measure(trainer: Any) -> tuple[float, dict[str, Any], dict[str, float]]:
     return loss.item(), gradients, metrics
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", [*SETTINGS, "from an adapter"])
 def test_packed_pairs_give_the_numbers_of_trl(name: str, tiny: Path, tmp_path: Path) -> None:
     from workbench.worker.packed_scoring import use_packed_rows
 
-    settings = SETTINGS[name]
-    loss, gradients, metrics = measure(make_trainer(tiny, tmp_path, settings))
-    ours = make_trainer(tiny, tmp_path, settings)
+    settings, trained = SETTINGS.get(name, {}), name not in SETTINGS
+    usual = make_trainer(tiny, tmp_path, settings, trained=trained)
+    assert ("ref" in usual.model.peft_config) is trained
+    loss, gradients, metrics = measure(usual)
+    ours = make_trainer(tiny, tmp_path, settings, trained=trained)
     assert use_packed_rows(ours, "dpo") == ""
     packed_loss, packed_gradients, packed_metrics = measure(ours)
     assert packed_loss == pytest.approx(loss, abs=1e-5, rel=1e-5)
@@ -164,6 +188,31 @@ def test_dropout_of_attention_is_left_to_trl(tiny: Path, tmp_path: Path) -> None
     trainer = make_trainer(tiny, tmp_path, {})
     trainer.model.config.attention_dropout = 0.1
     assert use_packed_rows(trainer, "dpo") == "dropout of attention is on"
+
+
+def test_two_processes_give_the_numbers_of_trl(tiny: Path, tmp_path: Path) -> None:
+    """Data-parallel over gloo: every metric that rank 0 logs in three steps."""
+    histories = []
+    for path in ("trl", "packed"):
+        output = tmp_path / f"{path}.json"
+        script = Path(__file__).with_name("two_processes.py")
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+        command = [*launcher, "--standalone", str(script), str(tiny), str(output), path]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        histories.append(json.loads(output.read_text()))
+    for usual, packed in zip(*histories, strict=True):
+        for name, value in usual.items():
+            if "runtime" not in name and "per_second" not in name:
+                assert packed[name] == pytest.approx(value, abs=1e-4, rel=1e-4), name
 
 
 def test_generation_stays_what_it_was(tiny: Path, tmp_path: Path) -> None:

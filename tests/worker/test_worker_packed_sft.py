@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_worker_packed_pairs import measure
+from test_worker_packed_pairs import measure, move_adapter
 from tiny_model import preference_rows
 
 pytestmark = pytest.mark.model
@@ -48,10 +48,7 @@ def make_trainer(
         processing_class=AutoTokenizer.from_pretrained(model),
         peft_config=lora,
     )
-    seeded = torch.Generator().manual_seed(2)
-    for name, weight in trainer.model.named_parameters():
-        if "lora_B" in name:
-            weight.data.normal_(std=0.1, generator=seeded)
+    move_adapter(trainer.model, seed=2)
     return trainer
 
 

@@ -20,8 +20,8 @@ OWN_KEYS = {
     "title": "One line that names the recipe in lists.",
     "description": "A few sentences: what the recipe is for.",
     "probe_prompts": "Prompts that are answered before and after each stage, and in comparisons.",
-    "shared_prefix": "auto (the default) computes the prompt of a DPO pair once, where the model "
-    "can; off leaves every pass to TRL.",
+    "shared_prefix": "auto (the default) computes no padding, and the prompt of a DPO pair once, "
+    "where the model can; off leaves every pass to TRL.",
 }
 """The workbench's own keys; they never reach TRL."""
 
