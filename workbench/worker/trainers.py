@@ -53,9 +53,9 @@ def make_trainer(
 def _build(
     config: StageConfig, start: Path | None, note: Callable[[str], None], **common: Any
 ) -> Any:
-    from trl import DPOTrainer, SFTTrainer, get_peft_config, get_quantization_config
+    from trl import get_peft_config, get_quantization_config
 
-    trainer_class: Callable[..., Any] = SFTTrainer if config.stage == "sft" else DPOTrainer
+    make = trainer_class(config.stage)
     model, arguments = config.model, config.training
     bits = get_quantization_config(model)
     if start is not None and is_adapter(start):
@@ -69,15 +69,26 @@ def _build(
             "trust_remote_code": config.training.trust_remote_code,
         }
         tokenizer = load_tokenizer(settings, start)
-        return trainer_class(model=policy, processing_class=tokenizer, args=arguments, **common)
+        return make(model=policy, processing_class=tokenizer, args=arguments, **common)
     path = str(start) if start is not None else model.model_name_or_path
-    return trainer_class(
+    return make(
         model=path,
         quantization_config=bits,
         peft_config=get_peft_config(model),
         args=arguments,
         **common,
     )
+
+
+def trainer_class(stage: str) -> Callable[..., Any]:
+    """TRL's trainer of a stage; each is imported only where it is used."""
+    if stage == "sft":
+        from trl import SFTTrainer
+
+        return SFTTrainer  # type: ignore[no-any-return]
+    from trl import DPOTrainer
+
+    return DPOTrainer  # type: ignore[no-any-return]
 
 
 def load_policy(model: Any, folder: Path) -> None:
