@@ -77,6 +77,7 @@ def make_trainer(
     lora = LoraConfig(r=4, target_modules=targets, lora_dropout=lora_dropout, task_type="CAUSAL_LM")
     start = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     if trained:
+        torch.manual_seed(1)
         start = get_peft_model(start, lora)
         move_adapter(start, seed=3)
     trainer = DPOTrainer(

@@ -43,7 +43,8 @@ def test_a_run_of_two_stages_leaves_its_directory_full(finished: RunDirectory) -
     assert environment["datasets"]["sft"]["train"]["kept"] == 24
     assert environment["datasets"]["dpo"]["test"]["rows"] == 6
     assert len(environment["datasets"]["dpo"]["files"][0]["sha256"]) == 64
-    assert environment["datasets"]["dpo"]["pairs"] == "packed, with a shared prefix"
+    assert environment["datasets"]["sft"]["path"] == "packed, without padding"
+    assert environment["datasets"]["dpo"]["path"] == "packed, with a shared prefix"
     assert environment["versions"]["trl"].startswith("1.16")
     scores = json.loads(finished.scores.read_text())
     assert scores["stage"] == "dpo"
