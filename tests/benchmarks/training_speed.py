@@ -49,27 +49,41 @@ WORDS = "the river went past a small town where people sold bread and tea to tho
 def main() -> int:
     """Run the sides in turn and print the table."""
     arguments = parse()
-    context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         if arguments.shape:
             arguments.model = make_shape(Path(folder) / "model", arguments)
-        children, ears = [], []
-        for side in arguments.sides:
-            ear, mouth = context.Pipe()
-            child = context.Process(target=train, args=(side, arguments, mouth, folder))
-            child.start()
-            mouth.close()
-            children.append(child)
-            ears.append(ear)
-            wait_ready(ear, child)
-        rounds = take_turns(ears, arguments)
-        facts = []
-        for ear, child in zip(ears, children, strict=True):
-            ear.send("end")
-            facts.append(ear.recv())
-            child.join()
+        groups = [[side] for side in arguments.sides] if arguments.apart else [arguments.sides]
+        rounds: list[list[float]] = []
+        facts: list[dict[str, Any]] = []
+        for sides in groups:
+            for seconds, fact in run_together(sides, arguments, folder):
+                rounds.append(seconds)
+                facts.append(fact)
     report(arguments, rounds, facts)
     return 0
+
+
+def run_together(
+    sides: list[str], arguments: argparse.Namespace, folder: str
+) -> list[tuple[list[float], dict[str, Any]]]:
+    """Let sides take turns; the seconds of the steps and the other facts of each."""
+    context = multiprocessing.get_context("spawn")
+    children, ears = [], []
+    for side in sides:
+        ear, mouth = context.Pipe()
+        child = context.Process(target=train, args=(side, arguments, mouth, folder))
+        child.start()
+        mouth.close()
+        children.append(child)
+        ears.append(ear)
+        wait_ready(ear, child)
+    rounds = take_turns(ears, arguments)
+    facts = []
+    for ear, child in zip(ears, children, strict=True):
+        ear.send("end")
+        facts.append(ear.recv())
+        child.join()
+    return list(zip(rounds, facts, strict=True))
 
 
 def parse() -> argparse.Namespace:
@@ -86,6 +100,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--max-length", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=SIDES)
+    parser.add_argument(
+        "--apart", action="store_true", help="one side after the other: less memory"
+    )
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
@@ -306,8 +323,8 @@ def unavoidable(trainer: Any, arguments: argparse.Namespace) -> dict[str, float]
             prompt = len(row["prompt_ids"])
             answers = [len(row["chosen_ids"]), len(row["rejected_ids"])]
         else:
-            prompt = len(row["input_ids"]) - sum(row.get("completion_mask", row["input_ids"]))
-            answers = [len(row["input_ids"]) - prompt]
+            answers = [sum(label != -100 for label in row.get("labels", row["input_ids"]))]
+            prompt = len(row["input_ids"]) - answers[0]
         prompt = min(prompt, arguments.max_length)
         answers = [min(answer, arguments.max_length - prompt) for answer in answers]
         rows += len(answers)
