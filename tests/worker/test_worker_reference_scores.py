@@ -129,8 +129,10 @@ def test_a_disk_that_takes_nothing_loses_only_the_cache(tmp_path: Path) -> None:
     assert torch.equal(scores.known[b"k" * 16], torch.ones(2))
 
 
-def test_other_weights_have_another_file(tiny: Path, tmp_path: Path) -> None:
-    """Base weights, the reference's adapter and the dtype tell files apart; the new adapter not."""
+def test_other_weights_have_another_file(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Base weights, the reference's adapter and the libraries tell files apart; a new adapter not."""
     import os
     import shutil
 
@@ -153,6 +155,9 @@ def test_other_weights_have_another_file(tiny: Path, tmp_path: Path) -> None:
         if "lora_" in part:
             weight.data.add_(1.0)
     assert name() == first
+    with monkeypatch.context() as patch:
+        patch.setattr("transformers.__version__", "5.99")
+        assert name() != first
     model.add_adapter("ref", model.peft_config["default"])
     with_adapter = name()
     assert with_adapter != first

@@ -3,7 +3,7 @@
 The reference of DPO never changes, yet TRL asks it anew in every epoch and at every evaluation, or
 beforehand with `precompute_ref_log_probs`, whose cache misses as soon as the new adapter's rank or
 the seed differs. Here the log-probabilities of a row's tokens are kept under the row's own tokens,
-in one file per reference: base weights, adapter, dtype and device.
+in one file per reference: base weights, adapter, dtype, device and version of transformers.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import TrainerCallback
 
 from workbench.base.files import write_atomic
 
 REFERENCE_ADAPTER = "ref"
 FOLDER = "reference"
+SCHEME = "1"
+"""Counts how often the way to compute them has changed for more than rounding."""
 KEY_BYTES = 16
 HEADER = struct.Struct(f"<{KEY_BYTES}sII")
 """A record: the row's key, how many fp32 follow, and their checksum."""
@@ -143,7 +146,8 @@ def reference_file(model: Any, path: str, cache: Path | None) -> Path | None:
         return None
     digest = hashlib.blake2b(digest_size=KEY_BYTES)
     quantization = getattr(model.config, "quantization_config", None)
-    for part in (*weights, str(model.dtype), model.device.type, str(quantization)):
+    way = (SCHEME, transformers.__version__, str(model.dtype), model.device.type, str(quantization))
+    for part in (*weights, *way):
         digest.update(part.encode() + b"\0")
     for name, weight in model.named_parameters():
         if f".{REFERENCE_ADAPTER}." in name:
