@@ -132,7 +132,7 @@ def test_a_disk_that_takes_nothing_loses_only_the_cache(tmp_path: Path) -> None:
 def test_other_weights_have_another_file(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Base weights, the reference's adapter and the libraries tell files apart; a new adapter not."""
+    """Base weights, the reference's adapter and the library tell files apart; a new adapter not."""
     import os
     import shutil
 
