@@ -104,7 +104,12 @@ def parse() -> argparse.Namespace:
         "--apart", action="store_true", help="one side after the other: less memory"
     )
     parser.add_argument("--json", type=Path)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    kind, _, length = arguments.data.partition(":")
+    if kind == "random":
+        # Half a prompt and half an answer; max_length cuts both rows of a pair to the length.
+        arguments.max_length = int(length)
+    return arguments
 
 
 def make_shape(folder: Path, arguments: argparse.Namespace) -> str:
@@ -272,11 +277,8 @@ def make_trainer(side: str, arguments: argparse.Namespace, folder: str) -> tuple
 def read_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """As many rows as the steps take."""
     count = arguments.batch * (arguments.steps + 1)
-    kind, _, length = arguments.data.partition(":")
-    if kind == "random":
-        # Half a prompt and half an answer; max_length cuts both rows of a pair to the length.
-        arguments.max_length = int(length)
-        half = " ".join([WORDS] * (int(length) // 32 + 1))
+    if arguments.data.startswith("random:"):
+        half = " ".join([WORDS] * (arguments.max_length // 36))
         return [made_row(arguments.stage, half, number) for number in range(count)]
     rows = []
     with Path(arguments.data).open(encoding="utf-8") as lines:
