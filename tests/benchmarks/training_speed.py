@@ -71,7 +71,7 @@ def run_together(
     children, ears = [], []
     for side in sides:
         ear, mouth = context.Pipe()
-        child = context.Process(target=train, args=(side, arguments, mouth, folder))
+        child = context.Process(target=train, args=(side, arguments, mouth, folder), daemon=True)
         child.start()
         mouth.close()
         children.append(child)
@@ -129,10 +129,11 @@ def make_shape(folder: Path, arguments: argparse.Namespace) -> str:
 
 def wait_ready(ear: Connection, child: Any) -> None:
     """Until a side stands before its first step."""
-    while not ear.poll(1):
-        if not child.is_alive():
-            raise SystemExit("a side ended before its first step; its error is above")
-    assert ear.recv() == "ready"
+    while child.is_alive():
+        with suppress(EOFError):
+            if ear.poll(1) and ear.recv() == "ready":
+                return
+    raise SystemExit("a side ended before its first step; its error is above")
 
 
 def take_turns(ears: list[Connection], arguments: argparse.Namespace) -> list[list[float]]:

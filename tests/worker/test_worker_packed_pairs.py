@@ -59,6 +59,7 @@ def make_trainer(
     lora_dropout: float = 0.0,
     evaluation: bool = False,
     trained: bool = False,
+    targets: tuple[str, ...] = ("q_proj", "v_proj"),
 ) -> Any:
     """TRL's trainer on the tiny model, with an adapter that has learned something.
 
@@ -73,8 +74,9 @@ def make_trainer(
 
     defaults = {"per_device_train_batch_size": 6, "gradient_checkpointing": False}
     fixed = {"use_cpu": True, "bf16": False, "report_to": "none", "learning_rate": 1e-2}
-    targets = ["q_proj", "v_proj"]
-    lora = LoraConfig(r=4, target_modules=targets, lora_dropout=lora_dropout, task_type="CAUSAL_LM")
+    lora = LoraConfig(
+        r=4, target_modules=list(targets), lora_dropout=lora_dropout, task_type="CAUSAL_LM"
+    )
     start = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     if trained:
         torch.manual_seed(1)
@@ -189,6 +191,28 @@ def test_dropout_of_attention_is_left_to_trl(tiny: Path, tmp_path: Path) -> None
     trainer = make_trainer(tiny, tmp_path, {})
     trainer.model.config.attention_dropout = 0.1
     assert use_packed_rows(trainer, "dpo") == "dropout of attention is on"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"is_deepspeed_enabled": True}, "spread over processes"),
+        ({"is_fsdp_enabled": True}, "spread over processes"),
+        ({"ref_model": object()}, "the reference is a model of its own"),
+    ],
+)
+def test_trainers_that_work_otherwise_are_left_to_trl(
+    change: dict[str, Any], reason: str, tiny: Path, tmp_path: Path
+) -> None:
+    from workbench.worker.packed_scoring import use_packed_rows
+
+    trainer = make_trainer(tiny, tmp_path, {})
+    for name, value in change.items():
+        setattr(trainer, name, value)
+    assert reason in use_packed_rows(trainer, "dpo")
+    trainer = make_trainer(tiny, tmp_path, {})
+    trainer.args.torch_compile = True
+    assert "torch_compile is on" in use_packed_rows(trainer, "dpo")
 
 
 def test_two_processes_give_the_numbers_of_trl(tiny: Path, tmp_path: Path) -> None:

@@ -145,8 +145,8 @@ def test_other_weights_have_another_file(
     shutil.copytree(tiny, folder)
     model = make_trainer(folder, tmp_path, {}).model
 
-    def name() -> Any:
-        return reference_file(causal_model(model), str(folder), tmp_path / "cache")
+    def name(precision: str = "no") -> Any:
+        return reference_file(causal_model(model), str(folder), tmp_path / "cache", precision)
 
     first = name()
     assert first is not None
@@ -157,6 +157,10 @@ def test_other_weights_have_another_file(
     assert name() == first
     with monkeypatch.context() as patch:
         patch.setattr("transformers.__version__", "5.99")
+        assert name() != first
+    assert name("bf16") != first
+    with monkeypatch.context() as patch:
+        patch.setattr(model.config, "rms_norm_eps", 1e-3)
         assert name() != first
     model.add_adapter("ref", model.peft_config["default"])
     with_adapter = name()

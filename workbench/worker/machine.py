@@ -83,12 +83,13 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the setting was taken.
     """
-    trim_threshold, mmap_threshold, most = -1, -3, 2**31 - 1
+    trim_threshold, mmap_max = -1, -4
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return bool(mallopt(mmap_threshold, most)) and bool(mallopt(trim_threshold, most))
+    # Nothing by mmap, which is unmapped when it is freed; and a trim threshold of -1 is none.
+    return bool(mallopt(mmap_max, 0)) and bool(mallopt(trim_threshold, -1))
 
 
 def choose_gpu(environ: MutableMapping[str, str]) -> str:

@@ -49,12 +49,11 @@ def _attend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scale: float
 ) -> torch.Tensor:
     """(heads, T, size) for query and, with fewer heads or as many, key and value; by torch."""
-    grouped = key.shape[0] != query.shape[0]
-    if grouped and query.device.type == "cpu":
-        # torch's kernel for the CPU is slower with enable_gqa than with repeated heads.
-        repeats = query.shape[0] // key.shape[0]
+    repeats = query.shape[0] // key.shape[0]
+    if repeats > 1:
+        # torch's enable_gqa is slower on a CPU, and on a GPU fp32, a mask or large heads leave it
+        # only the kernel that keeps all scores.
         key, value = (part.repeat_interleave(repeats, 0) for part in (key, value))
-        grouped = False
     parts = []
     for queries, seen in _tails(layout):
         keys, values = _pick(key, seen), _pick(value, seen)
@@ -66,7 +65,6 @@ def _attend(
             attn_mask=_mask(count, length, query.device) if count < length else None,
             is_causal=count == length,
             scale=scale,
-            enable_gqa=grouped,
         )
         parts.append(found[0])
     return torch.cat(parts, dim=1)

@@ -21,8 +21,12 @@ from workbench.worker.token_scores import TokenScores
 KNOWN = {"input_ids", "attention_mask", "labels", "fused_lm_head", "use_cache", "return_dict"}
 CHECKED_ROWS, CHECKED_AMONG = 2, 32
 TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-6}
-"""Mean difference of a token's log-probability; kernels of 16 bit differ in the second digit."""
-TOLERANCE_16_BIT = 0.05
+TOLERANCE_16_BIT = 0.04
+"""Mean difference of the tokens' log-probabilities, as a share of their mean size.
+
+In bf16 either path is off by 1 to 2 % from fp32 on real models and texts. A wrong mask, window or
+position makes 5 to 80 %.
+"""
 
 
 def use_packed_rows(trainer: Any, stage: str, scores: ReferenceScores | None = None) -> str:
@@ -46,7 +50,7 @@ def use_packed_rows(trainer: Any, stage: str, scores: ReferenceScores | None = N
         usual, attention = model.forward, model.config._attn_implementation
         before = first_scores(trainer)
         changed = install(model, stage, outputs_of(trainer, stage), scores)
-        difference = float((first_scores(trainer) - before).abs().mean())
+        difference = float((first_scores(trainer) - before).abs().mean() / before.abs().mean())
         if difference <= TOLERANCES.get(model.dtype, TOLERANCE_16_BIT):
             if scores is not None:
                 trainer.add_callback(scores)
@@ -55,7 +59,7 @@ def use_packed_rows(trainer: Any, stage: str, scores: ReferenceScores | None = N
         for module in changed:
             del module.forward
         model.set_attn_implementation(attention)
-        reason = f"its log-probabilities differ by {difference:.2g} on the first rows"
+        reason = f"its log-probabilities differ by {difference:.2%} on the first rows"
     return reason
 
 
@@ -70,6 +74,10 @@ def trainer_reason(trainer: Any, stage: str) -> str:
         return "there are no rows"
     if getattr(trainer, "_is_vision_dataset", False):
         return "its data holds images"
+    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        return "its weights are spread over processes"
+    if trainer.args.torch_compile:
+        return "torch_compile is on, which would compile for each layout of a batch anew"
     # LoRA's dropout acts on each token alone, so that SFT can have it; in DPO it would act on a
     # common prompt once instead of twice.
     if any(

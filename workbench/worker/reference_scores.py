@@ -3,7 +3,7 @@
 The reference of DPO never changes, yet TRL asks it anew in every epoch and at every evaluation, or
 beforehand with `precompute_ref_log_probs`, whose cache misses as soon as the new adapter's rank or
 the seed differs. Here the log-probabilities of a row's tokens are kept under the row's own tokens,
-in one file per reference: base weights, adapter, dtype, device and version of transformers.
+in one file per reference: base weights, adapter, precision, device and version of transformers.
 """
 
 from __future__ import annotations
@@ -130,13 +130,14 @@ def is_reference_pass(model: Any) -> bool:
     )
 
 
-def reference_file(model: Any, path: str, cache: Path | None) -> Path | None:
+def reference_file(model: Any, path: str, cache: Path | None, precision: str = "") -> Path | None:
     """The file of a model's reference.
 
     Args:
         model: The causal language model with its adapters.
         path: Where its base weights come from, a folder or a name on the hub.
         cache: The user's cache folder.
+        precision: What the trainer computes in beside the weights' own type, as under autocast.
 
     Returns:
         None where the base weights cannot be told apart from others, or without a cache folder.
@@ -145,9 +146,10 @@ def reference_file(model: Any, path: str, cache: Path | None) -> Path | None:
     if not weights or cache is None:
         return None
     digest = hashlib.blake2b(digest_size=KEY_BYTES)
-    quantization = getattr(model.config, "quantization_config", None)
-    way = (SCHEME, transformers.__version__, str(model.dtype), model.device.type, str(quantization))
-    for part in (*weights, *way):
+    # The config too: the same weights compute something else with another rope_theta.
+    settings = model.config.to_json_string()
+    way = (SCHEME, transformers.__version__, str(model.dtype), model.device.type, precision)
+    for part in (*weights, *way, settings):
         digest.update(part.encode() + b"\0")
     for name, weight in model.named_parameters():
         if f".{REFERENCE_ADAPTER}." in name:

@@ -126,7 +126,9 @@ class StageRun:
             models = self.writer.record().models_folder
             cache = Path(models).parent if models else None
             base = self.config.model.model_name_or_path
-            scores = ReferenceScores(reference_file(causal_model(trainer.model), base, cache))
+            precision = f"{trainer.accelerator.mixed_precision} {self.config.training.tf32}"
+            file = reference_file(causal_model(trainer.model), base, cache, precision)
+            scores = ReferenceScores(file)
         reason = use_packed_rows(trainer, self.stage, scores)
         self.packed = f"TRL's own path: {reason}" if reason else PACKED[self.stage]
         if reason:
