@@ -92,6 +92,17 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(mmap_max, 0)) and bool(mallopt(trim_threshold, -1))
 
 
+def give_back_memory() -> None:
+    """Give back what is free but still held, of the GPU and, with glibc, of the host."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def choose_gpu(environ: MutableMapping[str, str]) -> str:
     """Keep one GPU where several are visible and no launcher gave each its process.
 

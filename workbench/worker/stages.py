@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 import time
@@ -56,17 +55,8 @@ def run_stages(run: RunDirectory, writer: RunWriter) -> None:
             writer.check_stop()
             writer.update(stage=stage, step=0, max_steps=0)
             StageRun(run, writer, stage, start).train()
-            free_memory()
+            machine.give_back_memory()
         start = Start(run.output(stage))
-
-
-def free_memory() -> None:
-    """Give back what the last trainer held."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 class StageRun:
