@@ -155,6 +155,22 @@ def test_a_model_whose_numbers_differ_keeps_its_own_path(tiny: Path, tmp_path: P
     assert measure(trainer)[0] == measure(make_trainer(tiny, tmp_path, {}))[0]
 
 
+def test_an_error_is_as_large_for_likely_texts_as_for_unlikely_ones() -> None:
+    import torch
+
+    from workbench.worker.packed_scoring import logit_error
+
+    seeded = torch.Generator().manual_seed(1)
+    logits = torch.randn((4000, 50), generator=seeded)
+    noise = 0.1 * torch.randn(logits.shape, generator=seeded)
+    for certainty in (0.0, 4.0, 12.0):
+        logits[:, 0] = certainty
+        right, off = (torch.log_softmax(part, dim=-1)[:, 0] for part in (logits, logits + noise))
+        assert logit_error(off, right) == pytest.approx(0.1, abs=0.03)
+        assert logit_error(right, right) == 0.0
+    assert logit_error(torch.zeros(3), torch.zeros(3)) == 0.0
+
+
 @pytest.mark.parametrize(
     ("config", "max_length", "reason"),
     [
