@@ -18,6 +18,7 @@ from pathlib import Path
 import pyte
 
 PATIENCE_SECONDS = 45.0
+REST_SECONDS = 2.0
 # Sequences with private markers (keyboard protocol, mode queries) that pyte takes for others.
 _UNKNOWN_TO_PYTE = re.compile(
     rb"\x1b\[[<>=?][0-9;]*(?:\$p|[a-gi-km-zA-Z])|\x1b[P\]][^\x1b\x07]*(?:\x1b\\|\x07)"
@@ -93,6 +94,18 @@ class Terminal:
             assert time.monotonic() < deadline, f"waited in vain for {what}:\n{self.text}"
             select.select([self.master] if self.master >= 0 else [], [], [], 0.02)
             self.read()
+
+    def rest(self) -> None:
+        """Wait until nothing more is drawn."""
+        seen, since = -1, 0.0
+
+        def quiet() -> bool:
+            nonlocal seen, since
+            if len(self.output) != seen:
+                seen, since = len(self.output), time.monotonic()
+            return time.monotonic() > since + REST_SECONDS
+
+        self.until(quiet, "the end of the drawing")
 
     def see(self, pattern: str) -> None:
         """Wait until the screen shows a pattern."""

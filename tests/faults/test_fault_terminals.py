@@ -234,6 +234,19 @@ def test_odd_sizes_and_a_storm_of_them(
     assert termios.tcgetattr(app.master) == app.attributes
 
 
+def test_a_size_that_came_and_went_is_drawn_anew(
+    open_terminal: Callable[..., Terminal],
+) -> None:
+    """Row 51: what a terminal cut off meanwhile is lost, though its size is the old one again."""
+    app = open_terminal(*WORKBENCH)
+    app.see("Quickstart, a short")
+    app.rest()
+    app.screen.erase_in_display(2)
+    assert "Quickstart" not in app.text
+    app.process.send_signal(signal.SIGWINCH)
+    app.see(r"(?s)dpo-workbench .*Quickstart, a short.* q Quit")
+
+
 def test_a_terminal_that_can_draw_nothing(open_terminal: Callable[..., Terminal]) -> None:
     """Row 51: TERM=dumb."""
     command = open_terminal(*WORKBENCH, TERM="dumb")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -112,6 +112,13 @@ class WorkbenchApp(App[int]):
             self.switch_mode(self._first_mode)
         self.call_after_refresh(self.read_runs)
         self.set_interval(POLL_SECONDS, self._poll)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Draw anew what a size cut off that came and went before anybody looked."""
+        # Textual does nothing where the size is the old one again. At the start there is no screen.
+        if event.size == self.size:
+            with contextlib.suppress(ScreenStackError):
+                self.screen.refresh()
 
     def _poll(self) -> None:
         self.read_runs()
