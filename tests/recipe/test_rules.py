@@ -254,10 +254,10 @@ def test_the_keys_that_hints_name_exist() -> None:
             assert known or name in OWN_KEYS or name == "flash_attention_2", hint
 
 
-def test_a_recipe_of_an_old_trl_gets_all_its_cures_at_once(tmp_path: Path, paths: Paths) -> None:
+def test_all_cures_come_at_once_in_the_order_of_the_file(tmp_path: Path, paths: Paths) -> None:
     text = MODEL + LORA + "dataset_name: a/b\nmax_prompt_length: 512\nwarmup_ratio: 0.1\n"
     recipe = tmp_path / "old.yaml"
-    recipe.write_text(text + "rpo_alpha: 0.3\n")
+    recipe.write_text(text + "rpo_alpha: 0.3\nlabel_smoothing: 0.1\nlora_r: 0\n")
     found = [str(problem) for problem in check(load_recipe(recipe), paths)]
     assert found == [
         "old.yaml:5:1: max_prompt_length is gone from TRL. Delete it: max_length and "
@@ -266,4 +266,7 @@ def test_a_recipe_of_an_old_trl_gets_all_its_cures_at_once(tmp_path: Path, paths
         "it is a share of all steps.",
         "old.yaml:7:1: rpo_alpha is gone from TRL. Write loss_type: [sigmoid, sft] and "
         "loss_weights: [1.0, 0.3].",
+        "old.yaml:8:1: label_smoothing has no effect on sigmoid. It acts on exo_pair, robust, aot, "
+        "aot_unpaired.",
+        "old.yaml:9:1: lora_r: 0 is not above 0. Write a number such as 16.",
     ]

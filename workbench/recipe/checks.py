@@ -55,7 +55,14 @@ def check(recipe: Recipe, paths: Paths | None = None, *, trusted_model: str = ""
         problems += check_data(recipe, stage)
     problems += _check_stages_together(recipe)
     problems += check_model(recipe, models)
-    return list(dict.fromkeys(problems))
+    return sorted(dict.fromkeys(problems), key=lambda found: _line(found, recipe.document.source))
+
+
+def _line(problem: Problem, source: str) -> int:
+    """The line of a recipe that a problem stands in; 0 without one, and for other files."""
+    name, _, place = problem.where.partition(":")
+    line = place.partition(":")[0]
+    return int(line) if name == source and line.isdigit() else 0
 
 
 def errors(problems: list[Problem]) -> list[Problem]:
