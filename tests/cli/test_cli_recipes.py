@@ -110,3 +110,31 @@ def test_show_of_a_bad_recipe_names_the_place(recipe_file: Path, capsys: Capture
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "short.yaml:9:" in captured.err
+
+
+def test_schema_explains_a_setting(home: Path, capsys: Capture) -> None:
+    assert main(["schema", "loss_weights"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "loss_weights [dpo only]: list, default none"
+    assert lines[1].startswith("    List of loss weights")
+    assert max(map(len, lines)) <= 80
+
+
+def test_schema_finds_by_name_first_and_then_by_help(home: Path, capsys: Capture) -> None:
+    assert main(["schema", "lora", "r"]) == 0
+    assert "lora_r: int, default 16" in capsys.readouterr().out
+    assert main(["schema", "shared", "prefix"]) == 0
+    assert capsys.readouterr().out.startswith("shared_prefix\n    auto (the default)")
+    assert main(["schema", "nucleotide"]) == 2
+    assert "no setting is called nucleotide" in capsys.readouterr().err
+    assert main(["schema", "warmup_ratio"]) == 2
+    assert "warmup_ratio is called warmup_steps now. Write" in capsys.readouterr().err
+    assert main(["schema", "lerning_rat"]) == 2
+    assert "Did you mean learning_rate?" in capsys.readouterr().err
+
+
+def test_schema_as_json_is_a_json_schema(home: Path, capsys: Capture) -> None:
+    assert main(["schema", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["properties"]["beta"]["exclusiveMinimum"] == 0
+    assert found["properties"]["dpo"]["properties"]["loss_type"]["anyOf"][0]["enum"][0] == "sigmoid"

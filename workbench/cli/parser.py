@@ -155,6 +155,11 @@ def _add_recipes(commands: Commands) -> None:
     )
     show.add_argument("recipe", metavar="RECIPE", help=RECIPE_HELP)
     show.add_argument("--stage", choices=STAGES, help="this stage alone")
+    schema = _command(
+        commands, "schema", "settings:print_settings", "explain the settings of a recipe"
+    )
+    schema.add_argument("words", metavar="WORD", nargs="*", help="what their name or help holds")
+    schema.add_argument("--json", action="store_true", help="print a JSON Schema, for editors")
 
 
 def _add_runs(commands: Commands) -> None:

@@ -1,0 +1,91 @@
+"""The recipe format as JSON Schema (2020-12), so that editors complete and check recipes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.recipe.check_values import RANGES
+from workbench.recipe.schema import LAUNCH_KEYS, OWN_KEYS, STAGES, Field, load_schema
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SCALARS = ["string", "number"]
+TYPES: dict[str, list[str]] = {
+    "int": ["integer"],
+    "float": ["number"],
+    "bool": ["boolean"],
+    "str": SCALARS,
+    "list": ["array", *SCALARS],
+    "dict": ["object", "string"],
+}
+"""What YAML may hold for each kind; a single value stands for a list of one, a text for a JSON
+mapping."""
+
+
+def json_schema() -> dict[str, Any]:
+    """A schema of flat and of staged recipes; every setting with its help and default."""
+    schema = load_schema()
+    environment = {"type": "object", "description": "Environment variables of the run."}
+    sections = {
+        stage: {
+            "type": ["object", "null"],
+            "description": f"Settings of the {stage.upper()} stage alone.",
+            "properties": _properties(stage) | {"env": environment},
+            "additionalProperties": False,
+        }
+        for stage in STAGES
+    }
+    own: dict[str, Any] = {name: {"description": text} for name, text in OWN_KEYS.items()}
+    own["probe_prompts"] |= {"type": "array", "items": {"type": "string"}}
+    # A bare `off` is false in YAML.
+    own["shared_prefix"] |= {"enum": ["auto", "off", False]}
+    launch = {name: {"description": "For `accelerate launch`."} for name in LAUNCH_KEYS}
+    stages = [_properties(stage) for stage in STAGES]
+    shared = {name: _either([p[name] for p in stages if name in p]) for name in schema.names()}
+    return {
+        "$schema": DIALECT,
+        "title": "Recipe of dpo-workbench",
+        "description": "Settings of TRL, flat for one stage, or with the sections sft and dpo.",
+        "type": "object",
+        "properties": {**own, **shared, "env": environment, **launch, **sections},
+        "additionalProperties": False,
+    }
+
+
+def _properties(stage: str) -> dict[str, Any]:
+    schema = load_schema()
+    return {n: _property(field) for n in schema.names(stage) if (field := schema.field(n, stage))}
+
+
+def _either(properties: list[dict[str, Any]]) -> dict[str, Any]:
+    """One property for settings of the same name in both stages, such as loss_type."""
+    first, last = properties[0], properties[-1]
+    kinds = [{n: v for n, v in p.items() if n != "description"} for p in (first, last)]
+    if kinds[0] == kinds[1]:
+        return first
+    return {"description": last["description"], "anyOf": kinds}
+
+
+def _property(field: Field) -> dict[str, Any]:
+    result: dict[str, Any] = {"description": field.help}
+    if field.choices:
+        result |= _choices(field)
+    else:
+        result["type"] = [*TYPES[field.kind], *(["null"] if field.optional else [])]
+    if field.default is not None:
+        result["default"] = field.default
+    low, low_allowed, high = RANGES.get(field.name, (None, True, None))
+    if low is not None:
+        result["minimum" if low_allowed else "exclusiveMinimum"] = low
+    if high is not None:
+        result["maximum"] = high
+    return result
+
+
+def _choices(field: Field) -> dict[str, Any]:
+    allowed: list[Any] = list(field.choices)
+    if "no" in allowed:
+        allowed += [False, True]  # a bare `no` is false in YAML, and the workbench knows it
+    one = {"enum": [*allowed, *([None] if field.optional else [])]}
+    if field.kind != "list":
+        return one
+    return {"anyOf": [one, {"type": "array", "items": {"enum": allowed}}]}
