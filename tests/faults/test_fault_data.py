@@ -18,6 +18,8 @@ from workbench.recipe.recipe import load_recipe
 def problems_of(folder: Path, rows: list[dict[str, Any]], more: str = "") -> list[Problem]:
     """What is said before the launch about a DPO recipe on the given rows."""
     recipe = write_tiny_recipe(folder / "r.yaml", Path("org/m"), stages=("dpo",), more=more)
+    # The tiny model needs a rate that a real one would be warned of.
+    recipe.write_text(recipe.read_text().replace("learning_rate: 1.0e-2", "learning_rate: 1.0e-5"))
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "data" / "prefs.jsonl").write_text(lines)
     paths = Paths.from_environment({"DPO_WORKBENCH_HOME": str(folder / "home")})
