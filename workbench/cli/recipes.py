@@ -14,6 +14,7 @@ from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.text import clean
 from workbench.cli.output import one_line, print_json, size, table
+from workbench.cli.settings import know_installed_settings
 from workbench.recipe.catalog import Catalog
 from workbench.recipe.checks import check, errors
 from workbench.recipe.estimate import Totals, totals
@@ -112,6 +113,7 @@ def load(
     paths: Paths, key: str, *, settings: Sequence[str] = (), stage: str | None = None
 ) -> Recipe:
     """Find and read a recipe by name or path, with `--set` settings written into its text."""
+    know_installed_settings()
     path = Catalog(paths, Path.cwd()).find(key)
     recipe = load_recipe(path, stage=stage)
     if not settings:

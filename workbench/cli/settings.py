@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
+from workbench.cli.execute import report
 from workbench.cli.output import columns, print_json
 from workbench.recipe.json_schema import json_schema
 from workbench.recipe.old_keys import old_key
-from workbench.recipe.schema import OWN_KEYS, STAGES, Field, load_schema
+from workbench.recipe.schema import OWN_KEYS, STAGES, Field, load_schema, renew_schema
+from workbench.recipe.snapshot import is_outdated
 
 MOST_COLUMNS = 100
 INDENT = "    "
 
 
+def know_installed_settings() -> None:
+    """Before settings are read: once after an update, ask TRL for them."""
+    if not is_outdated():
+        return
+    print("Reading the settings of the installed TRL, once. It takes a while.", file=sys.stderr)
+    try:
+        renew_schema()
+    except ProblemError as error:
+        report(error)
+
+
 def print_settings(arguments: argparse.Namespace, paths: Paths) -> int:
     """Print the settings whose name or help holds all words; all of them without a word."""
+    know_installed_settings()
     if arguments.json:
         print_json(json_schema())
         return 0
     schema = load_schema()
     fields = [field for name in schema.names() if (field := schema.field(name))]
+    fields += schema.launch.values()
     words = [word.lower() for word in arguments.words]
     named = [known for known in fields if all(word in known.name for word in words)]
     found = named or [known for known in fields if _mentions(known, words)]
@@ -53,8 +69,12 @@ def _nothing(asked: str) -> Problem:
 def _headline(field: Field) -> str:
     default = "none" if field.default in (None, "") else str(field.default)
     choices = f", one of {', '.join(field.choices)}" if field.choices else ""
-    stage = "" if len(field.stages) == len(STAGES) else f" [{field.stages[0]} only]"
+    stage = "" if len(field.stages) == len(STAGES) else f" [{_of(field)}]"
     return f"{field.name}{stage}: {field.kind}, default {default}{choices}"
+
+
+def _of(field: Field) -> str:
+    return f"{field.stages[0]} only" if field.stages else "accelerate launch"
 
 
 def _wrapped(text: str) -> list[str]:

@@ -21,7 +21,7 @@ from workbench.recipe.check_values import check_value
 from workbench.recipe.old_keys import old_key
 from workbench.recipe.recipe import Recipe
 from workbench.recipe.rules import check_rules
-from workbench.recipe.schema import LAUNCH_KEYS, OWN_KEYS, STAGES, load_schema
+from workbench.recipe.schema import OWN_KEYS, STAGES, load_schema
 
 SHARED_ADAPTER_KEYS = (
     "model_name_or_path",
@@ -93,10 +93,6 @@ def _check_key(
     recipe: Recipe, path: tuple[str, ...], value: Any, stage: str | None
 ) -> Iterator[Problem]:
     schema, key, where = load_schema(), path[-1], recipe.document.where(path)
-    if key in LAUNCH_KEYS:
-        what = f"{key} is for several processes; this run uses one"
-        yield Problem(what, where, "", "warning")
-        return
     if key == "env":
         return
     if key in SECRET_KEYS:
@@ -104,19 +100,26 @@ def _check_key(
         return
     field = schema.field(key, stage)
     if field is None:
-        other = schema.field(key)
-        if other is not None:
-            what = f"{key} is a setting of {other.stages[0]}, not of {stage}"
-            yield Problem(what, where, f"Move it to the section {other.stages[0]}.")
-            return
-        if (outdated := old_key(key, value, where)) is not None:
-            yield outdated
-            return
-        near = schema.nearest(key, stage)
-        hint = f"Did you mean {near}?" if near else "See `dpo-workbench show` for the known keys."
-        yield Problem(f"there is no setting {key}", where, hint)
-        return
-    yield from check_value(".".join(path), value, field, where)
+        yield _unknown(key, value, stage, where)
+    else:
+        yield from check_value(".".join(path), value, field, where)
+
+
+def _unknown(key: str, value: Any, stage: str | None, where: str) -> Problem:
+    """What to say of a key that is no setting of a stage."""
+    schema = load_schema()
+    other = schema.field(key)
+    if other is not None:
+        what = f"{key} is a setting of {other.stages[0]}, not of {stage}"
+        return Problem(what, where, f"Move it to the section {other.stages[0]}.")
+    if (outdated := old_key(key, value, where)) is not None:
+        return outdated
+    if key in schema.launch:
+        what = f"{key} is an option of `accelerate launch`; a run here is one process"
+        return Problem(what, where, "It has no effect here; `trl` itself reads it.", "warning")
+    near = schema.nearest(key, stage)
+    hint = f"Did you mean {near}?" if near else "See `dpo-workbench schema` for the known keys."
+    return Problem(f"there is no setting {key}", where, hint)
 
 
 def _check_probe_prompts(recipe: Recipe, value: Any) -> Iterator[Problem]:

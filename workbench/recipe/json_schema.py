@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.recipe.check_values import RANGES
-from workbench.recipe.schema import LAUNCH_KEYS, OWN_KEYS, STAGES, Field, load_schema
+from workbench.recipe.schema import OWN_KEYS, STAGES, Field, load_schema
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCALARS = ["string", "number"]
@@ -38,7 +38,7 @@ def json_schema() -> dict[str, Any]:
     own["probe_prompts"] |= {"type": "array", "items": {"type": "string"}}
     # A bare `off` is false in YAML.
     own["shared_prefix"] |= {"enum": ["auto", "off", False]}
-    launch = {name: {"description": "For `accelerate launch`."} for name in LAUNCH_KEYS}
+    launch = {name: _property(field) for name, field in schema.launch.items()}
     stages = [_properties(stage) for stage in STAGES]
     shared = {name: _either([p[name] for p in stages if name in p]) for name in schema.names()}
     return {

@@ -12,7 +12,7 @@ from workbench.base.paths import existing
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.tail import read_small
 from workbench.recipe.base_model import local_folder, model_folder
-from workbench.recipe.schema import LAUNCH_KEYS, OWN_KEYS, STAGES, load_schema
+from workbench.recipe.schema import OWN_KEYS, STAGES, load_schema
 from workbench.recipe.yaml_edit import edit
 from workbench.recipe.yaml_file import Document, parse
 
@@ -79,7 +79,7 @@ class Recipe:
         shared = {
             key: value
             for key, value in self.data.items()
-            if key not in OWN_KEYS and key not in STAGES and key not in LAUNCH_KEYS
+            if key not in OWN_KEYS and key not in STAGES and key not in schema.launch
         }
         if self.staged:
             # A shared key that only the other stage knows is no business of this one.

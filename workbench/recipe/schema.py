@@ -1,17 +1,16 @@
 """Every setting that TRL's SFT and DPO commands know, without importing TRL.
 
-`schema.json` is a snapshot of TRL's own dataclasses (name, type, default, choices, help text),
-made by `python -m workbench.worker.schema_dump`.
+What is known of them (name, type, default, choices, help text) comes from `snapshot`.
 """
 
 from __future__ import annotations
 
 import difflib
 import functools
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
+
+from workbench.recipe.snapshot import describe_installed, read_snapshot
 
 STAGES = ("sft", "dpo")
 """Stages in the order in which they run."""
@@ -25,11 +24,7 @@ OWN_KEYS = {
 }
 """The workbench's own keys; they never reach TRL."""
 
-LAUNCH_KEYS = ("accelerate_config", "num_processes", "num_machines", "machine_rank")
-"""Keys that TRL hands to `accelerate launch`."""
-
 Kind = Literal["int", "float", "bool", "str", "list", "dict"]
-SNAPSHOT = Path(__file__).with_name("schema.json")
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class Field:
         optional: Whether null is allowed.
         choices: Allowed values of a text, or of each item of a list; empty = any.
         help: TRL's own help text.
-        stages: The stages that know it.
+        stages: The stages that know it; none knows an option of the launcher.
         source: TRL's dataclass, such as `DPOConfig`.
     """
 
@@ -56,10 +51,14 @@ class Field:
 
 
 class Schema:
-    """The settings of both stages; a default may differ between them."""
+    """The settings of both stages; a default may differ between them.
+
+    Attributes:
+        launch: The options that TRL hands to `accelerate launch`, by name.
+    """
 
     def __init__(self, snapshot: dict[str, Any]) -> None:
-        self.versions: dict[str, str] = snapshot["versions"]
+        self.launch = {raw["name"]: _field(raw, ()) for raw in snapshot["launch"]}
         known = {stage: {f["name"] for f in snapshot["fields"][stage]} for stage in STAGES}
         self._fields: dict[str, dict[str, Field]] = {
             stage: {
@@ -103,4 +102,14 @@ def _field(raw: dict[str, Any], stages: tuple[str, ...]) -> Field:
 @functools.cache
 def load_schema() -> Schema:
     """The snapshot, read once per process."""
-    return Schema(json.loads(SNAPSHOT.read_text(encoding="utf-8")))
+    return Schema(read_snapshot())
+
+
+def renew_schema() -> None:
+    """Learn the settings of the installed versions; from now on `load_schema` knows them.
+
+    Raises:
+        ProblemError: See `snapshot.describe_installed`.
+    """
+    describe_installed()
+    load_schema.cache_clear()

@@ -111,7 +111,21 @@ class WorkbenchApp(App[int]):
         if self._first_mode in self.MODES:
             self.switch_mode(self._first_mode)
         self.call_after_refresh(self.read_runs)
+        self.call_after_refresh(self._know_settings)
         self.set_interval(POLL_SECONDS, self._poll)
+
+    def _know_settings(self) -> None:
+        """After an update of TRL, ask it once for its settings; until then the known ones serve."""
+        self.run_worker(self._ask_for_settings, thread=True, exit_on_error=False, group="settings")
+
+    def _ask_for_settings(self) -> None:
+        from workbench.recipe.schema import renew_schema
+        from workbench.recipe.snapshot import is_outdated
+
+        if is_outdated():
+            self.post_message(Said("Another TRL is installed: its settings are being read."))
+            renew_schema()
+            self.post_message(Said("The settings of the installed TRL are known now."))
 
     def on_resize(self, event: events.Resize) -> None:
         """Draw anew what a size cut off that came and went before anybody looked."""

@@ -4,6 +4,7 @@
 it as a snapshot, so that forms, checks and error messages never need to import TRL.
 """
 
+import argparse
 import dataclasses
 import enum
 import json
@@ -12,10 +13,14 @@ import sys
 import types
 import typing
 from importlib.metadata import version
+from importlib.resources import files
 from typing import Any, Literal, Union
 
 PACKAGES = ("trl", "transformers", "peft", "torch", "datasets", "accelerate")
 KINDS: tuple[tuple[type, str], ...] = ((bool, "bool"), (int, "int"), (float, "float"), (str, "str"))
+
+NOT_FOR_FILES = {"help", "env", "aws_access_key_id", "aws_secret_access_key"}
+"""Options of `accelerate launch` that a recipe cannot hold: `env` is TRL's own there."""
 
 # Fields whose type is a plain string or a list of strings although the help names a closed set.
 _QUOTED = r"[`'\"]+[\w-]+[`'\"]+"
@@ -109,18 +114,73 @@ def describe_class(config: type) -> list[dict[str, Any]]:
     return records
 
 
+def launch_kind(action: argparse.Action) -> str:
+    """The contract's kind of an argparse option."""
+    if action.nargs == 0 or getattr(action.type, "__name__", "") == "str_to_bool":
+        return "bool"
+    return next((kind for python_type, kind in KINDS if action.type is python_type), "str")
+
+
+def launch_fields(known: set[str]) -> list[dict[str, Any]]:
+    """One record per option of `accelerate launch`, to which TRL hands what it does not know.
+
+    Args:
+        known: Names that are TRL's, and never reach accelerate.
+    """
+    from accelerate.commands.launch import launch_command_parser
+
+    records = []
+    for action in launch_command_parser()._actions:
+        long = next((option for option in action.option_strings if option.startswith("--")), "")
+        name = long.removeprefix("--").replace("-", "_")
+        if not name or name in known or name in NOT_FOR_FILES:
+            continue
+        records.append(
+            {
+                "name": name,
+                "kind": launch_kind(action),
+                "optional": action.default is None,
+                "default": plain(action.default),
+                "choices": [str(choice) for choice in action.choices or ()],
+                "help": " ".join((action.help or "").replace("%%", "%").split()),
+                "source": "accelerate launch",
+            }
+        )
+    return records
+
+
+def launch_presets() -> dict[str, Any]:
+    """`accelerate_config`, which `trl` itself turns into an option of `accelerate launch`."""
+    folder = files("trl.accelerate_configs")
+    names = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
+    return {
+        "name": "accelerate_config",
+        "kind": "str",
+        "optional": True,
+        "default": None,
+        "choices": [],
+        "help": "A configuration of accelerate: the path of a file, or one of TRL's own: "
+        + ", ".join(name for name in names if not name.startswith("_")),
+        "source": "trl",
+    }
+
+
 def schema() -> dict[str, Any]:
-    """Versions of the packages and, per stage, the fields of every dataclass of its TRL script."""
+    """Versions of the packages, the fields of every dataclass of each stage's TRL script, and the
+    options of the launcher (`launch`)."""
     from trl import DatasetMixtureConfig, DPOConfig, ModelConfig, ScriptArguments, SFTConfig
 
     shared = [ScriptArguments, DatasetMixtureConfig, ModelConfig]
     stages = {"sft": [*shared, SFTConfig], "dpo": [*shared, DPOConfig]}
+    fields = {
+        stage: [record for config in configs for record in describe_class(config)]
+        for stage, configs in stages.items()
+    }
+    known = {record["name"] for records in fields.values() for record in records}
     return {
         "versions": {name: version(name) for name in PACKAGES},
-        "fields": {
-            stage: [record for config in configs for record in describe_class(config)]
-            for stage, configs in stages.items()
-        },
+        "fields": fields,
+        "launch": [launch_presets(), *launch_fields(known)],
     }
 
 
