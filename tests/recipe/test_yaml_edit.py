@@ -45,9 +45,51 @@ def test_single_values_change_and_the_rest_stays() -> None:
     assert edit(TEXT, changes) == expected.replace('"Ä 😀 x"', '"x: #y"')
 
 
-def test_lists_become_one_line_and_keep_the_comment_of_their_key() -> None:
-    result = edit(TEXT, {("modules",): ["q_proj", "v_proj"]})
-    assert "modules: [q_proj, v_proj]  # why   # second\n# between\n" in result
+def test_the_lines_of_a_list_stay_where_its_items_do() -> None:
+    result = edit(TEXT, {("modules",): ["a", "c", "d"]})
+    assert "modules:   # why\n  - a\n  - c   # second\n  - d\n# between\n" in result
+    result = edit(TEXT, {("modules",): ["b"]})
+    assert "modules:   # why\n  - b   # second\n# between\n" in result
+
+
+def test_a_list_that_becomes_another_value_keeps_its_comments() -> None:
+    result = edit(TEXT, {("modules",): "all-linear"})
+    assert "# why\nmodules: all-linear   # second\n# between\n" in result
+    result = edit("m: # a\n  # b\n  - 1 # c\n  - 2 # d\n", {("m",): 3})
+    assert result == "# a\n# b\n# c\nm: 3 # d\n"
+    assert edit("m: # a\n  - 1\n", {("m",): 3}) == "m: 3  # a\n"
+
+
+def test_the_comment_of_a_deleted_key_stays() -> None:
+    assert edit("a: 1\nb: 2  # why\nc: 3\n", {("b",): REMOVE}) == "a: 1\n# why\nc: 3\n"
+    assert edit("a: 1  # why\n", {("a",): REMOVE}) == "{}  # why\n"
+
+
+MIXTURE = """\
+dpo:
+  datasets:  # two
+    - path: json  # first
+      data_files: a.jsonl
+    # then
+    - {path: csv, data_files: b.csv}
+"""
+
+
+def test_items_of_a_list_are_edited_where_they_stand() -> None:
+    place = ("dpo", "datasets")
+    assert edit(MIXTURE, {(*place, 0, "split"): "test"}) == MIXTURE.replace(
+        "a.jsonl\n", "a.jsonl\n      split: test\n"
+    )
+    assert edit(MIXTURE, {(*place, 1, "path"): "json"}) == MIXTURE.replace("csv, d", "json, d")
+    assert edit(MIXTURE, {(*place, 2): {"path": "x"}}) == MIXTURE + "    - {path: x}\n"
+    assert edit(MIXTURE, {(*place, 0, "path"): REMOVE}) == MIXTURE.replace(
+        "    - path: json  # first\n      data", "    # first\n    - data"
+    )
+    assert edit(MIXTURE, {(*place, 0): REMOVE}) == MIXTURE.replace(
+        "    - path: json  # first\n      data_files: a.jsonl\n", "    # first\n"
+    )
+    with pytest.raises(ProblemError, match=r"cannot change dpo\.datasets\.5"):
+        edit(MIXTURE, {(*place, 5): {}})
 
 
 def test_new_keys_go_where_people_look_for_them() -> None:
@@ -117,13 +159,15 @@ inner = st.sampled_from(["rate", "data", "text", "new"])
 key_paths = st.one_of(st.tuples(keys), st.tuples(st.sampled_from(["sft", "dpo"]), inner))
 
 
-def changed(data: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+def changed(data: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str, Any]:
     result = copy.deepcopy(data)
-    target = result
+    target: Any = result
     for key in path[:-1]:
-        target = target.setdefault(key, {})
+        target = target.setdefault(key, {}) if isinstance(target, dict) else target[key]
     if value is REMOVE:
-        target.pop(path[-1], None)
+        del target[path[-1]]
+    elif isinstance(target, list) and path[-1] == len(target):
+        target.append(value)
     else:
         target[path[-1]] = value
     return result
@@ -135,7 +179,9 @@ def test_any_edit_reads_back_and_leaves_other_lines_alone(
     path: tuple[str, ...], value: Any
 ) -> None:
     result = edit(TEXT, {path: value})
-    assert parse(result, "").data == changed(parse(TEXT, "").data, path, value)
+    before = parse(TEXT, "").data
+    absent = value is REMOVE and path[-1] not in (before[path[0]] if path[1:] else before)
+    assert parse(result, "").data == (before if absent else changed(before, path, value))
     kept = [line for line in TEXT.split("\n") if line.startswith("#") or line == "  # inside"]
     lines = result.split("\n")
     for line in kept:

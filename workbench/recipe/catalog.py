@@ -14,6 +14,7 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.recipe import PATH_KEYS, SHIPPED, absolute_paths, load_recipe
 from workbench.recipe.schema import STAGES
 from workbench.recipe.yaml_edit import edit
+from workbench.recipe.yaml_file import Path as KeyPath
 
 Origin = Literal["shipped", "user", "local"]
 SUFFIXES = (".yaml", ".yml")
@@ -161,7 +162,7 @@ def _keep_files_reachable(text: str, source: Path, target: Path) -> str:
         recipe = load_recipe(source, text=text)
     except ProblemError:
         return text  # an unfinished text is saved as it is
-    changes: dict[tuple[str, ...], Any] = {}
+    changes: dict[KeyPath, Any] = {}
     for prefix in ((), *((stage,) for stage in STAGES)):
         section = recipe.data if not prefix else recipe.data.get(prefix[0])
         for key in PATH_KEYS:

@@ -15,7 +15,7 @@ from workbench.recipe.schema import OWN_KEYS, STAGES, Field, load_schema
 from workbench.recipe.yaml_edit import REMOVE, dump
 from workbench.recipe.yaml_file import parse
 
-KeyPath = tuple[str, ...]
+KeyPath = tuple[str | int, ...]
 
 SHARED = "shared"
 # Section -> "key label" pairs; a section named like a stage holds that stage's own settings.
@@ -117,7 +117,7 @@ class Setting:
     @property
     def key(self) -> str:
         """TRL's name."""
-        return self.path[-1]
+        return str(self.path[-1])
 
     @property
     def shown(self) -> str:
@@ -193,7 +193,7 @@ def _row(
         value=value,
         default=known.default if known else None,
         choices=choices,
-        help=known.help if known else OWN_KEYS.get(path[-1], ""),
+        help=known.help if known else OWN_KEYS.get(str(path[-1]), ""),
         type_name=known.kind if known else "str",
         fixed=fixed,
     )
