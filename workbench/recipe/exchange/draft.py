@@ -51,6 +51,7 @@ class Draft:
         settings: The recipe's settings, in the order in which they came up.
         entries: What became of each setting of the source.
         given: Settings by the top key of the source that they come from.
+        told: Places of the source of which something was said.
     """
 
     document: Document
@@ -60,6 +61,7 @@ class Draft:
     settings: dict[str, Any] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     given: dict[str, dict[str, Any]] = field(default_factory=dict)
+    told: set[Path] = field(default_factory=set)
 
     @property
     def data(self) -> dict[str, Any]:
@@ -96,6 +98,7 @@ class Draft:
             self.give(path, fitted)
         if fault is not None:
             hint = _shortened(fault.next_step, fitted)
+            hint += " The recipe still says so." if self.keeps_wrong else ""
             self.lack(path, f"{_sentence(fault.what)} {hint}".strip())
             return False
         raw = self.value(*path)
@@ -154,12 +157,13 @@ class Draft:
 
     def accounted(self, path: Path) -> bool:
         """Whether something was said of a value, or of the mapping or list that it stands in."""
-        told = {entry.path for entry in self.entries}
         full = (*self.prefix, *path)
-        return any(full[:count] in told for count in range(len(self.prefix) + 1, len(full) + 1))
+        counts = range(len(self.prefix) + 1, len(full) + 1)
+        return any(full[:count] in self.told for count in counts)
 
     def _tell(self, path: Path, outcome: Outcome, becomes: str, note: str) -> None:
         full = (*self.prefix, *path)
+        self.told.add(full)
         where = self.document.where(full)
         self.entries.append(Entry(_name(full), full, where, outcome, redact(becomes), redact(note)))
 

@@ -17,6 +17,7 @@ MODEL = ("load_in_8bit", "load_in_4bit", "bnb_4bit_quant_type", "use_bnb_nested_
          "bnb_4bit_quant_storage", "model_init_kwargs")  # fmt: skip
 DATA = ("dataset_text_field", "dataset_kwargs", "dataset_num_proc", "chat_template_path",
         "max_length", "truncation_mode", "packing", "packing_strategy", "eval_packing")  # fmt: skip
+MOST_KEYS = 400
 GROUPS = ("Model", "Adapter", "Data", "Method", "Training")
 
 
@@ -89,6 +90,8 @@ def rewrite(text: str, drafts: Sequence[Draft]) -> str | None:
     Returns:
         None where it cannot be edited in place.
     """
+    if sum(len(draft.data) for draft in drafts) > MOST_KEYS:
+        return None  # each change reads the text again
     new = text
     try:
         for draft in drafts:
