@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from workbench.base.problems import ProblemError
 from workbench.recipe.recipe import SHIPPED
-from workbench.recipe.yaml_edit import REMOVE, dump, edit
+from workbench.recipe.yaml_edit import REMOVE, dump, edit, rename
 from workbench.recipe.yaml_file import parse
 
 TEXT = """\
@@ -198,3 +198,23 @@ def test_any_value_of_a_shipped_recipe_can_be_edited(recipe: Any, value: Any, da
     after = parse(edit(text, {path: value}), "").data
     expected = changed(before, path, value)
     assert after == expected or math.isnan(value)
+
+
+def test_a_renamed_key_keeps_its_place_value_and_comment() -> None:
+    text = "# top\nold: 1  # why\ndpo:\n  old: [a]\n  beta: 2\n"
+    assert rename(text, ("old",), "new") == text.replace("old: 1", "new: 1")
+    assert rename(text, ("dpo", "old"), "new") == text.replace("old: [a]", "new: [a]")
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "new"),
+    [
+        ("a: 1\nb: 2\n", ("a",), "b"),
+        ("a: 1\n", ("nowhere",), "b"),
+        ("a: 1\n", ("a", "inner"), "b"),
+        ("x: &x {a: 1}\ny:\n  <<: *x\n", ("y", "a"), "b"),
+    ],
+)
+def test_what_cannot_be_renamed(text: str, path: tuple[str, ...], new: str) -> None:
+    with pytest.raises(ProblemError, match="cannot rename"):
+        rename(text, path, new)

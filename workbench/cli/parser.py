@@ -11,6 +11,9 @@ from workbench.judge.limits import MAX_NEW_TOKENS
 
 # Also `workbench.recipe.schema.STAGES`; that room reads YAML and the whole schema.
 STAGES = ("sft", "dpo")
+# The keys of `workbench.recipe.exchange.importing.KINDS` and `exporting.WRITERS`; likewise.
+CONFIG_KINDS = ("trl", "old-trl", "handbook", "axolotl", "llama-factory", "autotrain")
+EXPORT_KINDS = ("trl", "axolotl", "llama-factory")
 MAX_SEED = 2**63
 RUN_HELP = "id, the start of one, a name, or 'last'"
 RECIPE_HELP = "name of a recipe (see 'recipes') or path of a YAML file"
@@ -35,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_training(commands)
     _add_recipes(commands)
+    _add_exchange(commands)
     _add_runs(commands)
     _add_queue(commands)
     _add_models(commands)
@@ -160,6 +164,37 @@ def _add_recipes(commands: Commands) -> None:
     )
     schema.add_argument("words", metavar="WORD", nargs="*", help="what their name or help holds")
     schema.add_argument("--json", action="store_true", help="print a JSON Schema, for editors")
+
+
+def _add_exchange(commands: Commands) -> None:
+    bring = _command(
+        commands,
+        "import",
+        "exchange:import_config",
+        "make a recipe of a TRL, alignment-handbook, Axolotl, LLaMA-Factory or AutoTrain config",
+        json=True,
+    )
+    bring.add_argument("file", metavar="FILE", help="path of the configuration, YAML or JSON")
+    bring.add_argument(
+        "--from", dest="kind", choices=CONFIG_KINDS, help="what it is (default: told by its keys)"
+    )
+    bring.add_argument("--stage", choices=STAGES, help="of a TRL file that does not say it")
+    bring.add_argument("--name", default="", help="name of the recipe (default: the file's)")
+    bring.add_argument(
+        "--print",
+        dest="print_only",
+        action="store_true",
+        help="print the recipe, and the report on stderr, instead of saving it",
+    )
+    send = _command(
+        commands, "export", "exchange:export_config", "write a recipe for TRL or another trainer"
+    )
+    send.add_argument("recipe", metavar="RECIPE", help=RECIPE_HELP)
+    send.add_argument("--to", choices=EXPORT_KINDS, required=True)
+    send.add_argument("--stage", choices=STAGES, help="this stage alone")
+    send.add_argument(
+        "--out", metavar="PATH", default="", help="a new file, or a folder for sft.yaml, dpo.yaml"
+    )
 
 
 def _add_runs(commands: Commands) -> None:

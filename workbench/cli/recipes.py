@@ -49,7 +49,7 @@ def check_recipes(arguments: argparse.Namespace, paths: Paths) -> int:
     else:
         for key, problems in found:
             for problem in problems:
-                print(_problem_line(problem))
+                print(problem_line(problem))
             count = len(errors(problems))
             print(f"{one_line(key)}: {f'{count} to mend' if count else 'ready to train'}")
     return int(any(errors(problems) for _, problems in found))
@@ -70,7 +70,8 @@ def _check_record(key: str, problems: list[Problem]) -> dict[str, Any]:
     }
 
 
-def _problem_line(problem: Problem) -> str:
+def problem_line(problem: Problem) -> str:
+    """A problem on one line, warnings marked."""
     prefix = "warning: " if problem.severity == "warning" else ""
     return prefix + one_line(problem)
 

@@ -114,7 +114,7 @@ def load_recipe(path: Path, *, text: str | None = None, stage: str | None = None
         ProblemError: The file is missing, unreadable or no YAML mapping, or has no such stage.
     """
     if text is None:
-        text = _read(path)
+        text = read_text(path, "Choose one from the list of recipes.")
     document = parse(text, path.name)
     if document.problems:
         raise ProblemError(*document.problems)
@@ -127,13 +127,19 @@ def load_recipe(path: Path, *, text: str | None = None, stage: str | None = None
     return Recipe(path.absolute(), text, data, document, stages, bool(sections))
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path, missing: str) -> str:
+    """A recipe file's text.
+
+    Args:
+        missing: What to do where there is no such file.
+
+    Raises:
+        ProblemError: The file is missing (exit code 2), cannot be read or is no UTF-8.
+    """
     try:
         return read_small(path)
     except FileNotFoundError:
-        problem = Problem(
-            "there is no such recipe file", str(path), "Choose one from the list of recipes."
-        )
+        problem = Problem("there is no such recipe file", str(path), missing)
         raise ProblemError(problem, exit_code=2) from None
     except OSError as error:
         problem = Problem(f"cannot read it: {error.strerror}", str(path), "Check its permissions.")

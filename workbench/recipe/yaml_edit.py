@@ -62,6 +62,38 @@ def edit(text: str, changes: Mapping[Path, Any]) -> str:
     return text
 
 
+def rename(text: str, path: Path, new: str) -> str:
+    """Give a key of a YAML text another name; its place, value and comments stay.
+
+    Raises:
+        ProblemError: There is no such key, or one of the new name, or it would not read back.
+    """
+    document = parse(text, "recipe")
+    parent: Any = document.root
+    expected: Any = copy.deepcopy(document.data)
+    refusal = Problem(
+        f"cannot rename {'.'.join(map(str, path))} in place", "recipe", "Edit the file."
+    )
+    holder = expected
+    for key in path[:-1]:
+        entry = _find(parent, key) if isinstance(parent, yaml.MappingNode) else None
+        parent, holder = (entry.value if entry else None), holder.get(key) or {}
+    entry = _find(parent, path[-1]) if isinstance(parent, yaml.MappingNode) else None
+    if entry is None or entry.key is None or new in holder:
+        raise ProblemError(refusal)
+    renamed = {new if key == path[-1] else key: value for key, value in holder.items()}
+    holder.clear()
+    holder.update(renamed)
+    bom = "\ufeff" if text.startswith("\ufeff") else ""
+    body = text.removeprefix(bom)
+    start, end = int(entry.key.start_mark.index), int(entry.key.end_mark.index)
+    text = bom + body[:start] + dump(new) + body[end:]
+    result = parse(text, "recipe")
+    if result.problems or result.data != expected:
+        raise ProblemError(refusal)
+    return text
+
+
 def dump(value: Any) -> str:
     """A value as one line of YAML that reads back as the same value."""
     if isinstance(value, bool):

@@ -1,0 +1,1 @@
+"""Configurations of other trainers, read into recipes, and recipes written for them."""
