@@ -16,9 +16,9 @@ from workbench.base.paths import Paths
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.dialogs.checklist import ChecklistDialog
 from workbench.tui.dialogs.confirm import ConfirmDialog
-from workbench.tui.dialogs.diff import DiffDialog
 from workbench.tui.dialogs.name import NameDialog
 from workbench.tui.dialogs.pick import PickDialog
+from workbench.tui.dialogs.read import ReadDialog
 from workbench.tui.dialogs.review import ReviewDialog
 from workbench.tui.dialogs.text import TextDialog
 from workbench.tui.form import Setting
@@ -274,6 +274,28 @@ async def test_data_sets_are_added_edited_and_taken_out(make_app: MakeApp, paths
         assert "datasets" not in app.screen.draft.now.recipe.data["dpo"]
 
 
+async def test_what_is_longer_than_its_place_can_be_read_in_full(
+    make_app: MakeApp, paths: Paths
+) -> None:
+    file = paths.recipes / "small.yaml"
+    wrong = "".join(f"no_such_key_{number}: 1\n" for number in range(12))
+    file.write_text(RECIPE + wrong, encoding="utf-8")
+    app = make_app()
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RecipesScreen) and app.screen.entry)
+        await app.push_screen(EditorScreen(file, "user"))
+        await until(pilot, lambda: "no_such_key_11" in text_of(app, "#problems"))
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, ReadDialog))
+        assert "no_such_key_11" in text_of(app, "VerticalScroll Static")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        go_to(app, "dpo", "loss_type")
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(app.screen, ReadDialog))
+        assert "apo_zero" in text_of(app, "VerticalScroll Static")
+
+
 async def test_the_raw_view_edits_the_same_text(make_app: MakeApp, paths: Paths) -> None:
     app = make_app()
     async with app.run_test() as pilot:
@@ -325,7 +347,7 @@ async def test_the_diff_shows_what_is_unsaved(make_app: MakeApp, paths: Paths) -
         await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
         await type_value(app, pilot, "64", "lora_r")
         await pilot.press("d")
-        await until(pilot, lambda: isinstance(app.screen, DiffDialog))
+        await until(pilot, lambda: isinstance(app.screen, ReadDialog))
         shown = str(app.screen.query_one("VerticalScroll Static", Static).visual)
         assert "-lora_r: 8" in shown
         assert "+lora_r: 64" in shown
@@ -442,7 +464,7 @@ async def test_a_conflict_can_be_looked_at_and_settled(make_app: MakeApp, paths:
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(app.screen, PickDialog))
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, DiffDialog))
+        await until(pilot, lambda: isinstance(app.screen, ReadDialog))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, PickDialog))
         await pilot.press("end", "enter")

@@ -11,6 +11,7 @@ from workbench.tui.dialogs.pick import PickDialog
 from workbench.tui.draft import value_at
 from workbench.tui.form import Setting
 from workbench.tui.render import plain
+from workbench.tui.setting_help import choice_lines
 from workbench.tui.typed import from_text
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def pick(screen: EditorScreen, row: Setting) -> bool:
 
 
 def _choose(screen: EditorScreen, row: Setting) -> None:
-    options = [plain(choice) for choice in row.choices]
+    options = choice_lines(row)
     index = row.choices.index(row.effective) if row.effective in row.choices else 0
     dialog = PickDialog(plain(row.key), options, index)
 

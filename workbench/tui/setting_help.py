@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.content import Content
 
+from workbench.recipe.guide import CHOICES, LOSSES
 from workbench.recipe.schema import OWN_KEYS
 from workbench.tui.form import SHARED, Setting
 from workbench.tui.render import join, lines, plain
@@ -16,9 +17,17 @@ def setting_help(row: Setting) -> Content:
     if row.guide and row.guide.effect:
         parts.append(plain(row.guide.effect, style="$foreground"))
     parts += [plain(row.help)] if row.help else []
-    if row.choices:
-        parts.append(join(("one of  ", "$faint"), ", ".join(row.choices)))
     return lines(*(part for part in parts if part))
+
+
+def choice_lines(row: Setting) -> list[Content]:
+    """Each choice of a setting on a line, with a few words where there are some."""
+    notes = LOSSES if row.kind == "losses" else CHOICES.get(row.key, {})
+    width = max((len(choice) for choice in row.choices), default=0) + 2
+    return [
+        join(plain(choice.ljust(width)), plain(notes.get(choice, ""), style="$muted"))
+        for choice in row.choices
+    ]
 
 
 def _head(row: Setting) -> Content:

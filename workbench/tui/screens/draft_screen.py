@@ -116,10 +116,10 @@ class DraftScreen(WorkbenchScreen):
         self.app.push_screen(PickDialog(title, options), chosen)
 
     def _show_conflict(self, theirs: str, then: Then) -> None:
-        from workbench.tui.dialogs.diff import DiffDialog
+        from workbench.tui.dialogs.read import ReadDialog, diff_text
 
         changed = difference(theirs, self.draft.now.text) or ["The two are the same."]
-        dialog = DiffDialog("- the file   + mine", changed)
+        dialog = ReadDialog("- the file   + mine", diff_text(changed))
         self.app.push_screen(dialog, lambda _: self._ask_about(theirs, then))
 
     def _load(self, theirs: str) -> None:

@@ -26,14 +26,14 @@ from workbench.tui.picking import pick
 from workbench.tui.render import join, lines, next_line, path_text, plain, problem_line
 from workbench.tui.screens.draft_screen import DraftScreen, Then
 from workbench.tui.screens.editor_keys import KEYS
-from workbench.tui.setting_help import setting_help
+from workbench.tui.setting_help import choice_lines, setting_help
 from workbench.tui.typed import from_text
 from workbench.tui.widgets.setting_list import CellInput, SettingList
 from workbench.tui.widgets.steady_input import SteadyInput
 
 DEBOUNCE_SECONDS = 0.3
 NEEDS_FORM = (
-    *("edit", "type", "turn", "step", "reset", "restore", "search", "next_problem"),
+    *("edit", "type", "turn", "step", "reset", "restore", "search", "next_problem", "info"),
     *("save_as", "run", "save"),
 )
 NEEDS_TEXT = ("undo", "redo", "diff", "raw")
@@ -58,9 +58,11 @@ class EditorScreen(DraftScreen):
         self._timer: Timer | None = None
         self._checked: Checked | None = None
         self._rows: list[Setting] = []
+        self._read_problems: tuple[Problem, ...] = ()
 
     def compose_body(self) -> ComposeResult:
-        """Name, form and help, totals, problems."""
+        """Name, form and help, totals, problems; the file is read first, for the keys depend on it."""
+        self._read_problems = self.open_file()
         yield Static("", id="name", markup=False)
         yield SteadyInput(id="search", placeholder="words of a setting's name or help")
         with Horizontal(id="middle"):
@@ -74,13 +76,11 @@ class EditorScreen(DraftScreen):
             yield Static("", id="problems", markup=False)
 
     def on_mount(self) -> None:
-        """Read the file and build the form of it."""
-        problems = self.open_file()
-        if problems:
-            self._show_unreadable(problems)
+        """Show what the file holds."""
+        if self._read_problems:
+            self._show_unreadable(self._read_problems)
         else:
             self.show_draft()
-        self.refresh_bindings()
 
     @property
     def unsaved(self) -> bool:
@@ -122,7 +122,6 @@ class EditorScreen(DraftScreen):
             )
         )
         self._show_checked(Checked(None, problems, ()))
-        self.refresh_bindings()
 
     def _show_name(self) -> None:
         count = self.draft.unsaved_count if self.unsaved else 0
@@ -307,13 +306,32 @@ class EditorScreen(DraftScreen):
 
     def action_diff(self) -> None:
         """Show what differs from the file."""
-        from workbench.tui.dialogs.diff import DiffDialog
+        from workbench.tui.dialogs.read import ReadDialog, diff_text
 
         changed = difference(self.draft.saved.text, self.draft.now.text)
         if changed:
-            self.app.push_screen(DiffDialog("- the file   + unsaved", changed))
+            self.app.push_screen(ReadDialog("- the file   + unsaved", diff_text(changed)))
         else:
             self.bench.say("Nothing differs from the file.")
+
+    def action_info(self) -> None:
+        """Show all that is known of the setting under the cursor."""
+        from workbench.tui.dialogs.read import ReadDialog
+
+        if (row := self.form.current) is not None:
+            text = lines(setting_help(row), *choice_lines(row))
+            self.app.push_screen(ReadDialog(plain(row.label), text))
+
+    def action_problems(self) -> None:
+        """Show all problems; the screen has room for a few."""
+        from workbench.tui.dialogs.read import ReadDialog
+
+        problems = self._checked.problems if self._checked else ()
+        if problems:
+            text = lines(*map(problem_line, problems))
+            self.app.push_screen(ReadDialog(f"Problems of {self._path.name}", text))
+        else:
+            self.bench.say("There are no problems.")
 
     def action_raw(self) -> None:
         """Edit the recipe as text."""

@@ -92,6 +92,15 @@ KEYS: list[BindingType] = [
         tooltip="Give this setting the value that the file has",
     ),
     Binding(
+        "i",
+        "info",
+        "Info",
+        show=False,
+        id="editor.info",
+        tooltip="All that is known of the setting",
+    ),
+    Binding("p", "problems", "Problems", show=False, id="editor.problems", tooltip="All problems"),
+    Binding(
         "n",
         "next_problem",
         "Next problem",

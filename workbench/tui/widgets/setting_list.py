@@ -26,6 +26,7 @@ from workbench.tui.widgets.steady_input import SteadyInput
 LABEL_WIDTH = 27
 VALUE_COLUMN = LABEL_WIDTH + 7
 """Cells in front of a value: mark, label, stage and what separates them."""
+SWITCH = {True: "[x] yes", False: "[ ] no"}
 Line = Setting | str
 """A row, or the heading of a section."""
 
@@ -194,8 +195,9 @@ class SettingList(Vertical):
 
     def mark_faulty(self, paths: Collection[KeyPath]) -> None:
         """Say in the margin which settings have a problem."""
-        self._faulty = frozenset(paths)
-        self._draw()
+        if self._faulty != frozenset(paths):
+            self._faulty = frozenset(paths)
+            self._draw()
 
     def search(self, words: str) -> None:
         """Leave only the settings in which all words occur."""
@@ -222,7 +224,8 @@ class SettingList(Vertical):
             mark, style = "•", "$accent"
         if row.path in self._faulty:
             mark, style = "!", "$error"
-        stage = "" if row.stage == SHARED else row.stage
+        own_section = row.section == row.stage.upper()
+        stage = "" if row.stage == SHARED or own_section else row.stage
         label = plain(row.label).truncate(LABEL_WIDTH, ellipsis=True, pad=True)
         return join(
             (f"{mark} ", style),
@@ -281,7 +284,7 @@ def _value(row: Setting) -> Content:
         hint = "  all stages" if row.inherited else "  default"
     style = "" if row.value is not None else "$faint"
     if row.kind == "switch":
-        text = "[x] yes" if row.effective else "[ ] no"
+        text = "[-] not set" if row.effective is None else SWITCH[bool(row.effective)]
     elif isinstance(row.effective, list) and row.type_name == "lines":
         text = f"{len(row.effective)} lines"
     else:

@@ -1,4 +1,4 @@
-"""What differs between two texts."""
+"""A text to read: what differs, what a setting means, what is wrong."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from workbench.tui.render import lines, plain
 STYLES = {"+": "$success", "-": "$error", "@": "$secondary"}
 
 
-class DiffDialog(Dialog[None]):
-    """Shows the lines of a unified diff.
+class ReadDialog(Dialog[None]):
+    """Shows a text that may be longer than the screen.
 
     Args:
-        title: Which texts they are.
-        changed: The lines, see `draft.difference`.
+        title: What it is.
+        text: It.
     """
 
     DEFAULT_CSS = """
-    DiffDialog > #frame { width: 96%; max-width: 120; padding: 0 1; }
-    DiffDialog VerticalScroll { height: auto; max-height: 90%; }
+    ReadDialog > #frame { width: 96%; max-width: 120; padding: 0 1; }
+    ReadDialog VerticalScroll { height: auto; max-height: 90%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("d,q,enter", "dismiss", "Close", show=False, id="diff.close"),
+        Binding("d,i,p,q,enter", "dismiss", "Close", show=False, id="read.close"),
     ]
 
-    def __init__(self, title: str, changed: Sequence[str]) -> None:
+    def __init__(self, title: Content | str, text: Content) -> None:
         super().__init__(title)
-        self._changed = changed
+        self._text = text
 
     def compose_body(self) -> ComposeResult:
-        """The lines, coloured by their first character."""
+        """The text."""
         with VerticalScroll():
-            yield Static(lines(*map(_line, self._changed)), markup=False)
+            yield Static(self._text, markup=False)
 
     def on_mount(self) -> None:
         """The arrows scroll."""
@@ -48,5 +48,6 @@ class DiffDialog(Dialog[None]):
         self.query_one("#frame").border_subtitle = "escape closes"
 
 
-def _line(line: str) -> Content:
-    return plain(line, style=STYLES.get(line[:1], "$muted"))
+def diff_text(changed: Sequence[str]) -> Content:
+    """The lines of a unified diff, coloured by their first character; see `draft.difference`."""
+    return lines(*(plain(line, style=STYLES.get(line[:1], "$muted")) for line in changed))
