@@ -17,6 +17,7 @@ from workbench.tui.typed import to_text
 from workbench.tui.widgets.row_table import Rows
 
 WEIGHT_STEP = 0.1
+NAME_WIDTH = 30
 
 
 class ChecklistDialog(Dialog[dict[str, float]]):
@@ -34,9 +35,9 @@ class ChecklistDialog(Dialog[dict[str, float]]):
     ChecklistDialog > #frame { width: 76; padding: 0 2; }
     ChecklistDialog Rows {
         height: auto; max-height: 16; border: none; background: $panel; padding: 0;
+        text-wrap: nowrap; text-overflow: ellipsis;
     }
     ChecklistDialog Rows:focus { border: none; background-tint: $foreground 0%; }
-    ChecklistDialog Rows > .option-list--option { text-wrap: nowrap; text-overflow: ellipsis; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "turn", "Choose", show=False, id="checklist.turn"),
@@ -63,6 +64,7 @@ class ChecklistDialog(Dialog[dict[str, float]]):
         ]
         self._chosen = dict(chosen)
         self._order = [*chosen, *(name for name, _ in items if name not in chosen)]
+        self._name_width = min(NAME_WIDTH, 1 + max(len(name) for name, _ in self._items))
         self._weighted = weighted
         self._alone = alone
 
@@ -89,8 +91,8 @@ class ChecklistDialog(Dialog[dict[str, float]]):
         style = "bold" if on_now else ""
         return join(
             ("[x] " if on_now else "[ ] ", "$accent" if on_now else "$faint"),
-            (f"{plain(name).truncate(22, ellipsis=True, pad=True).plain} ", style),
-            (f"{weight:<6}" if self._weighted else "", "$accent"),
+            (f"{plain(name).truncate(self._name_width, ellipsis=True, pad=True).plain} ", style),
+            (f"{weight:<5}" if self._weighted else "", "$accent"),
             plain(note, style="$muted"),
         )
 

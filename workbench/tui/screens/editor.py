@@ -61,7 +61,7 @@ class EditorScreen(DraftScreen):
         self._read_problems: tuple[Problem, ...] = ()
 
     def compose_body(self) -> ComposeResult:
-        """Name, form and help, totals, problems; the file is read first, for the keys depend on it."""
+        """Name, form and help, totals, problems. What the keys do depends on the file."""
         self._read_problems = self.open_file()
         yield Static("", id="name", markup=False)
         yield SteadyInput(id="search", placeholder="words of a setting's name or help")

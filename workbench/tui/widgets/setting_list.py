@@ -142,7 +142,7 @@ class SettingList(Vertical):
         text-wrap: nowrap; text-overflow: ellipsis;
     }
     SettingList > Lines:focus { border: none; background-tint: $foreground 0%; }
-    SettingList > Lines > .option-list--option { padding: 0 1; text-wrap: nowrap; }
+    SettingList > Lines > .option-list--option { padding: 0 1; }
     SettingList > Lines > .option-list--option-disabled { color: $primary; text-style: bold; }
     SettingList > CellInput {
         layer: over; display: none; border: none; height: 1; padding: 0 1 0 0;
