@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,17 @@ def text_of(app: WorkbenchApp, selector: str) -> str:
     return str(app.screen.query_one(selector, Static).visual)
 
 
-async def open_editor(app: WorkbenchApp, pilot: Pilot[Any], path: Path, origin: str) -> None:
-    await until(pilot, lambda: isinstance(app.screen, RecipesScreen) and app.screen.entry)
-    await app.push_screen(EditorScreen(path, origin))
-    await until(pilot, lambda: "problems" in text_of(app, "#problems"), "the first check")
+@contextlib.asynccontextmanager
+async def editor(
+    make_app: MakeApp, file: Path, origin: str = "user", sign: str = "problems"
+) -> AsyncIterator[tuple[WorkbenchApp, Pilot[Any]]]:
+    """The app with a recipe in its editor, checked."""
+    app = make_app()
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RecipesScreen) and app.screen.entry)
+        await app.push_screen(EditorScreen(file, origin))
+        await until(pilot, lambda: sign in text_of(app, "#problems"), "the first check")
+        yield app, pilot
 
 
 def go_to(app: WorkbenchApp, *path: str | int) -> None:
@@ -66,9 +74,7 @@ async def test_an_edit_is_marked_checked_added_up_and_saved(
     make_app: MakeApp, paths: Paths
 ) -> None:
     file = paths.recipes / "small.yaml"
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, file, "user")
+    async with editor(make_app, file) as (app, pilot):
         assert "40 steps" in text_of(app, "#totals")
         await type_value(app, pilot, "80", "dpo", "max_steps")
         assert "1 unsaved change" in text_of(app, "#name")
@@ -81,9 +87,7 @@ async def test_an_edit_is_marked_checked_added_up_and_saved(
 
 async def test_a_value_that_is_being_typed_is_saved_too(make_app: MakeApp, paths: Paths) -> None:
     file = paths.recipes / "small.yaml"
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, file, "user")
+    async with editor(make_app, file) as (app, pilot):
         go_to(app, "dpo", "max_steps")
         await pilot.press("enter", "ctrl+u", *"80")
         assert app.screen.unsaved
@@ -93,9 +97,7 @@ async def test_a_value_that_is_being_typed_is_saved_too(make_app: MakeApp, paths
 
 
 async def test_a_wrong_value_is_reported_with_its_place(make_app: MakeApp, paths: Paths) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         await type_value(app, pilot, "much", "dpo", "beta")
         await until(pilot, lambda: "small.yaml:" in text_of(app, "#problems"))
         assert "beta" in text_of(app, "#problems")
@@ -108,9 +110,7 @@ async def test_a_wrong_value_is_reported_with_its_place(make_app: MakeApp, paths
 async def test_a_value_is_checked_while_it_is_typed_and_escape_forgets_it(
     make_app: MakeApp, paths: Paths
 ) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         go_to(app, "dpo", "max_steps")
         await pilot.press("enter", "ctrl+u", *"77")
         await until(pilot, lambda: "77 steps" in text_of(app, "#totals"))
@@ -120,9 +120,7 @@ async def test_a_value_is_checked_while_it_is_typed_and_escape_forgets_it(
 
 
 async def test_help_of_the_focused_setting_is_trls_own(make_app: MakeApp, paths: Paths) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         go_to(app, "lora_dropout")
         await until(pilot, lambda: text_of(app, "#help-text").startswith("lora_dropout"))
         assert "default 0.05" in text_of(app, "#help-text")
@@ -132,9 +130,7 @@ async def test_help_of_the_focused_setting_is_trls_own(make_app: MakeApp, paths:
 
 async def test_switches_and_choices_work_by_keyboard(make_app: MakeApp, paths: Paths) -> None:
     file = paths.recipes / "small.yaml"
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, file, "user")
+    async with editor(make_app, file) as (app, pilot):
         go_to(app, "use_rslora")
         await pilot.press("space")
         go_to(app, "dtype")
@@ -153,9 +149,7 @@ async def test_switches_and_choices_work_by_keyboard(make_app: MakeApp, paths: P
 
 
 async def test_turning_a_switch_back_is_no_change(make_app: MakeApp, paths: Paths) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         go_to(app, "use_rslora")
         await pilot.press("space")
         assert app.screen.unsaved
@@ -164,9 +158,7 @@ async def test_turning_a_switch_back_is_no_change(make_app: MakeApp, paths: Path
 
 
 async def test_undo_and_redo_go_to_the_setting(make_app: MakeApp, paths: Paths) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         await type_value(app, pilot, "64", "lora_r")
         await type_value(app, pilot, "0.3", "dpo", "beta")
         go_to(app, "title")
@@ -180,9 +172,7 @@ async def test_undo_and_redo_go_to_the_setting(make_app: MakeApp, paths: Paths) 
 async def test_one_setting_goes_back_to_the_file_or_the_default(
     make_app: MakeApp, paths: Paths
 ) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         await type_value(app, pilot, "64", "lora_r")
         await type_value(app, pilot, "32", "lora_alpha")
         go_to(app, "lora_r")
@@ -194,9 +184,7 @@ async def test_one_setting_goes_back_to_the_file_or_the_default(
 
 
 async def test_a_search_leaves_what_it_finds(make_app: MakeApp, paths: Paths) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         every = app.screen.form.found
         await pilot.press("slash", *"lora rank")
         await until(pilot, lambda: 0 < app.screen.form.found < every / 10)
@@ -208,9 +196,7 @@ async def test_a_search_leaves_what_it_finds(make_app: MakeApp, paths: Paths) ->
 
 
 async def test_losses_are_chosen_with_their_weights(make_app: MakeApp, paths: Paths) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         go_to(app, "dpo", "loss_type")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, ChecklistDialog))
@@ -227,9 +213,7 @@ async def test_losses_are_chosen_with_their_weights(make_app: MakeApp, paths: Pa
 
 
 async def test_target_modules_are_those_of_the_model(make_app: MakeApp, paths: Paths) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         go_to(app, "lora_target_modules")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, ChecklistDialog))
@@ -244,9 +228,7 @@ async def test_target_modules_are_those_of_the_model(make_app: MakeApp, paths: P
 
 
 async def test_a_checklist_without_a_choice_says_so(make_app: MakeApp, paths: Paths) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         go_to(app, "dpo", "loss_type")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, ChecklistDialog))
@@ -258,9 +240,7 @@ async def test_a_checklist_without_a_choice_says_so(make_app: MakeApp, paths: Pa
 
 
 async def test_data_sets_are_added_edited_and_taken_out(make_app: MakeApp, paths: Paths) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         place = ("dpo", "datasets")
         await type_value(app, pilot, "data/more.jsonl", *place, 1)
         await type_value(app, pilot, "train[:5]", *place, 1, "split")
@@ -280,11 +260,7 @@ async def test_what_is_longer_than_its_place_can_be_read_in_full(
     file = paths.recipes / "small.yaml"
     wrong = "".join(f"no_such_key_{number}: 1\n" for number in range(12))
     file.write_text(RECIPE + wrong, encoding="utf-8")
-    app = make_app()
-    async with app.run_test() as pilot:
-        await until(pilot, lambda: isinstance(app.screen, RecipesScreen) and app.screen.entry)
-        await app.push_screen(EditorScreen(file, "user"))
-        await until(pilot, lambda: "no_such_key_11" in text_of(app, "#problems"))
+    async with editor(make_app, file, sign="no_such_key_11") as (app, pilot):
         await pilot.press("p")
         await until(pilot, lambda: isinstance(app.screen, ReadDialog))
         assert "no_such_key_11" in text_of(app, "VerticalScroll Static")
@@ -297,9 +273,7 @@ async def test_what_is_longer_than_its_place_can_be_read_in_full(
 
 
 async def test_the_raw_view_edits_the_same_text(make_app: MakeApp, paths: Paths) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         go_to(app, "lora_r")
         await pilot.press("y")
         await until(pilot, lambda: isinstance(app.screen, TextDialog))
@@ -315,9 +289,7 @@ async def test_the_raw_view_edits_the_same_text(make_app: MakeApp, paths: Paths)
 async def test_the_raw_view_takes_nothing_that_does_not_read(
     make_app: MakeApp, paths: Paths
 ) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         await pilot.press("y")
         await until(pilot, lambda: isinstance(app.screen, TextDialog))
         await pilot.press("[", "ctrl+s")
@@ -330,9 +302,7 @@ async def test_the_raw_view_takes_nothing_that_does_not_read(
 
 
 async def test_prompts_are_edited_one_a_line(make_app: MakeApp, paths: Paths) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         go_to(app, "probe_prompts")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, TextDialog))
@@ -342,9 +312,7 @@ async def test_prompts_are_edited_one_a_line(make_app: MakeApp, paths: Paths) ->
 
 
 async def test_the_diff_shows_what_is_unsaved(make_app: MakeApp, paths: Paths) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         await type_value(app, pilot, "64", "lora_r")
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, ReadDialog))
@@ -355,9 +323,7 @@ async def test_the_diff_shows_what_is_unsaved(make_app: MakeApp, paths: Paths) -
 
 async def test_an_emptied_value_takes_the_default_again(make_app: MakeApp, paths: Paths) -> None:
     file = paths.recipes / "small.yaml"
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, file, "user")
+    async with editor(make_app, file) as (app, pilot):
         await type_value(app, pilot, "", "lora_alpha")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: not app.screen.unsaved)
@@ -369,9 +335,7 @@ async def test_a_shipped_recipe_is_saved_as_a_copy(make_app: MakeApp, paths: Pat
 
     shipped = SHIPPED / "quickstart.yaml"
     before = shipped.read_text(encoding="utf-8")
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, shipped, "shipped")
+    async with editor(make_app, shipped, "shipped") as (app, pilot):
         await type_value(app, pilot, "Mine", "title")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(app.screen, NameDialog))
@@ -387,9 +351,7 @@ async def test_a_shipped_recipe_is_saved_as_a_copy(make_app: MakeApp, paths: Pat
 async def test_leaving_with_edits_asks_and_no_is_the_default(
     make_app: MakeApp, paths: Paths
 ) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         await type_value(app, pilot, "x", "title")
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
@@ -408,9 +370,7 @@ async def test_another_programs_change_is_not_overwritten_silently(
 ) -> None:
     """Row 10."""
     file = paths.recipes / "small.yaml"
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, file, "user")
+    async with editor(make_app, file) as (app, pilot):
         file.write_bytes(RECIPE.encode() + theirs)
         await type_value(app, pilot, "x", "title")
         await pilot.press("ctrl+s")
@@ -427,9 +387,7 @@ async def test_a_file_with_windows_line_ends_is_no_conflict(
     """Row 10."""
     file = paths.recipes / "small.yaml"
     file.write_bytes(RECIPE.replace("\n", "\r\n").encode())
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, file, "user")
+    async with editor(make_app, file) as (app, pilot):
         await type_value(app, pilot, "x", "title")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: not app.screen.unsaved)
@@ -440,9 +398,7 @@ async def test_a_file_with_windows_line_ends_is_no_conflict(
 async def test_f5_saves_and_launches(
     make_app: MakeApp, paths: Paths, launcher: FakeLauncher
 ) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         await type_value(app, pilot, "4", "lora_r")
         await pilot.press("f5")
         await until(pilot, lambda: isinstance(app.screen, ReviewDialog))
@@ -456,9 +412,7 @@ async def test_f5_saves_and_launches(
 async def test_a_conflict_can_be_looked_at_and_settled(make_app: MakeApp, paths: Paths) -> None:
     """Row 10."""
     file = paths.recipes / "small.yaml"
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, file, "user")
+    async with editor(make_app, file) as (app, pilot):
         await type_value(app, pilot, "Mine", "title")
         file.write_text(RECIPE.replace("lora_r: 8", "lora_r: 2"), encoding="utf-8")
         await pilot.press("ctrl+s")
@@ -479,9 +433,7 @@ async def test_a_conflict_can_be_looked_at_and_settled(make_app: MakeApp, paths:
 
 
 async def test_arrows_and_pages_move_through_the_form(make_app: MakeApp, paths: Paths) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         assert app.screen.form.current is row_of(app, "title")
         await pilot.press("down")
         assert app.screen.form.current is row_of(app, "description")
@@ -492,9 +444,7 @@ async def test_arrows_and_pages_move_through_the_form(make_app: MakeApp, paths: 
 
 
 async def test_tab_takes_a_value_and_goes_on(make_app: MakeApp, paths: Paths) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
         go_to(app, "lora_r")
         await pilot.press("enter", "ctrl+u", "4", "tab")
         await until(pilot, lambda: row_of(app, "lora_r").value == 4)
@@ -506,11 +456,7 @@ async def test_a_recipe_that_does_not_read_can_be_mended_as_text(
 ) -> None:
     broken = paths.recipes / "broken.yaml"
     broken.write_text("beta: [0.1\n", encoding="utf-8")
-    app = make_app()
-    async with app.run_test() as pilot:
-        await until(pilot, lambda: isinstance(app.screen, RecipesScreen) and app.screen.entry)
-        await app.push_screen(EditorScreen(broken, "user"))
-        await until(pilot, lambda: "not valid YAML" in text_of(app, "#problems"))
+    async with editor(make_app, broken, sign="not valid YAML") as (app, pilot):
         await pilot.press("y")
         await until(pilot, lambda: isinstance(app.screen, TextDialog))
         await pilot.press("end", "]", "ctrl+s")

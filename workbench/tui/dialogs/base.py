@@ -42,6 +42,11 @@ class Dialog(ModalScreen[Answer]):
     Dialog .buttons > Button.-harm:focus { background: $error; color: $background; }
     Dialog Input { border: none; height: 1; padding: 0 1; background: $boost; }
     Dialog Input:focus { border: none; }
+    Dialog Rows {
+        height: auto; max-height: 16; border: none; background: $panel; padding: 0;
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    Dialog Rows:focus { border: none; background-tint: $foreground 0%; }
     Dialog .hint { color: $muted; height: auto; }
     Dialog .complaint { color: $error; height: auto; }
     """

@@ -31,14 +31,7 @@ class ChecklistDialog(Dialog[dict[str, float]]):
         alone: A name that stands for all others, so that choosing it drops them.
     """
 
-    DEFAULT_CSS = """
-    ChecklistDialog > #frame { width: 76; padding: 0 2; }
-    ChecklistDialog Rows {
-        height: auto; max-height: 16; border: none; background: $panel; padding: 0;
-        text-wrap: nowrap; text-overflow: ellipsis;
-    }
-    ChecklistDialog Rows:focus { border: none; background-tint: $foreground 0%; }
-    """
+    DEFAULT_CSS = "ChecklistDialog > #frame { width: 76; padding: 0 2; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "turn", "Choose", show=False, id="checklist.turn"),
         Binding("left", "weigh(-1)", "Less", show=False, id="checklist.less"),

@@ -24,13 +24,6 @@ class PickDialog(Dialog[int]):
         chosen: Index under the cursor at the beginning.
     """
 
-    DEFAULT_CSS = """
-    PickDialog Rows {
-        height: auto; max-height: 16; border: none; background: $panel; padding: 0;
-        text-wrap: nowrap; text-overflow: ellipsis;
-    }
-    PickDialog Rows:focus { border: none; background-tint: $foreground 0%; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,space", "choose", "Choose", show=False, id="pick.choose"),
         Binding("q", "dismiss", "Close", show=False, id="pick.close"),
