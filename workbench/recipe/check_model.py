@@ -69,10 +69,10 @@ def _check_targets(recipe: Recipe, stage: str, config: dict[str, Any]) -> Iterat
     names = [targets] if isinstance(targets, str) else targets
     where = recipe.document.where(recipe.path_of("lora_target_modules", stage))
     for name in names if isinstance(names, list) else []:
-        if stage == "dpo" and name == "lm_head":
-            hint = "Remove lm_head."
-            yield Problem("DPO cannot train an adapter on lm_head", where, hint)
-        elif name not in ("all-linear", "lm_head") and str(name).split(".")[-1] not in shapes:
+        if (
+            name not in ("all-linear", "lm_head", "embed_tokens")
+            and str(name).split(".")[-1] not in shapes
+        ):
             modules = ", ".join(shapes)
             what = f"lora_target_modules: the model has no module {name}"
             yield Problem(what, where, f"It has {modules}; all-linear takes them all.")

@@ -51,7 +51,7 @@ def check(recipe: Recipe, paths: Paths | None = None, *, trusted_model: str = ""
     problems += secrets(recipe.text, recipe.document.source)
     for stage in recipe.stages:
         problems += _check_caution(recipe, stage, trusted_model)
-        problems += check_rules(recipe, stage)
+        problems += check_rules(recipe, stage, models)
         problems += check_data(recipe, stage)
     problems += _check_stages_together(recipe)
     problems += check_model(recipe, models)
