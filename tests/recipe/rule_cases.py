@@ -249,6 +249,12 @@ CASES = {
         "weight_decay 0.5 draws the adapter back to the base model",
         "use_peft: true\nweight_decay: 0.1",
     ),
+    "one_name_is_a_pattern": (
+        "use_peft: true\nlora_target_modules: [q_proj]",
+        "TRL takes the one name q_proj for a pattern of whole names, which fits none. "
+        "Write lora_target_modules: .*q_proj",
+        "use_peft: true\nlora_target_modules: .*q_proj",
+    ),
     "adapter_on_the_head": (
         "use_peft: true\nlora_target_modules: [q_proj, lm_head]",
         "TRL cannot train an adapter on lm_head. Remove lm_head;",

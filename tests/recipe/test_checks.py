@@ -57,7 +57,7 @@ def test_shipped_recipes_have_no_problem(file: Path, paths: Paths) -> None:
         ("loss_type: exo_pair", "exo_pair needs label smoothing"),
         ("lora_target_modules: q_proj,v_proj", "Write [q_proj, v_proj]."),
         ("lora_target_modules: [lm_head]", "TRL cannot train an adapter on lm_head"),
-        ("lora_target_modules: [any_name]", ""),
+        ("lora_target_modules: [any_name, other]", ""),
         ("eval_strategy: sometimes", "eval_strategy: there is no sometimes. "),
         ("hub_token: hf_x", "hub_token does not belong into a file"),
         ("env: {LD_PRELOAD: x.so}", "a recipe may not set the variable LD_PRELOAD"),

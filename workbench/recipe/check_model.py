@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ def _check_targets(recipe: Recipe, stage: str, config: dict[str, Any]) -> Iterat
     names = [targets] if isinstance(targets, str) else targets
     where = recipe.document.where(recipe.path_of("lora_target_modules", stage))
     for name in names if isinstance(names, list) else []:
+        if re.search(r"[^\w.-]|^[.]", str(name)):
+            continue  # a pattern of whole names, which are not known here
         if (
             name not in ("all-linear", "lm_head", "embed_tokens")
             and str(name).split(".")[-1] not in shapes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 from workbench.base.problems import Problem
@@ -56,6 +57,17 @@ def decay_of_the_adapter(s: Settings) -> Iterator[Problem]:
     if s.get("use_peft") and decay is not None and decay > 0.3:
         what = f"weight_decay {decay:g} draws the adapter back to the base model"
         yield Problem(what, s.where("weight_decay"), "Usual with LoRA are 0 to 0.1.", "warning")
+
+
+@rule(RULES)
+def one_name_is_a_pattern(s: Settings) -> Iterator[Problem]:
+    """TRL makes a text of a list of one, and PEFT fits a text to whole names of modules."""
+    names = s.items("lora_target_modules")
+    plain = len(names) == 1 and re.fullmatch(r"[\w-]+", names[0]) is not None
+    if s.get("use_peft") and plain and names[0] != "all-linear":
+        what = f"TRL takes the one name {names[0]} for a pattern of whole names, which fits none"
+        hint = f"Write lora_target_modules: .*{names[0]}"
+        yield Problem(what, s.where("lora_target_modules"), hint)
 
 
 @rule(RULES)

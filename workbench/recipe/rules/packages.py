@@ -85,3 +85,14 @@ def compiling_for_each_batch(s: Settings) -> Iterator[Problem]:
         what = "torch_compile leaves out the workbench's own passes, which are faster"
         hint = "Delete torch_compile, or set shared_prefix: off to say that you mean it."
         yield Problem(what, s.where("torch_compile"), hint, "warning")
+
+
+def missing_packages(s: Settings) -> Iterator[Problem]:
+    """What the rules of this module say of packages alone."""
+    for function in (
+        optimizer_without_its_package,
+        attention_without_its_package,
+        tracker_without_its_package,
+        kernels_without_their_package,
+    ):
+        yield from function(s)
