@@ -267,7 +267,7 @@ CASES = {
     ),
     "saved_module_is_tied": (
         "model_name_or_path: ./tied\nuse_peft: true\nlora_modules_to_save: [lm_head]",
-        "embeddings and head are one weight; lm_head becomes a copy of it",
+        "embeddings and head are one weight here; lm_head is trained as a copy",
         "model_name_or_path: ./untied\nuse_peft: true\nlora_modules_to_save: [lm_head]",
     ),
     "dropout_on_parameters": (
@@ -458,7 +458,7 @@ FURTHER = [
     (
         "adapter_on_embeddings",
         "sft",
-        "embed_tokens is the output head too (tied)",
+        "embed_tokens is the output head too: merging adapts the head",
         "model_name_or_path: ./tied\nuse_peft: true\nlora_target_modules: [embed_tokens]",
     ),
     (

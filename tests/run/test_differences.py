@@ -81,6 +81,16 @@ def test_runs_differ_in_their_results_and_versions_too(paths: Paths, tmp_path: P
     ]
 
 
+def test_a_run_of_one_stage_of_two(paths: Paths, tmp_path: Path) -> None:
+    staged = "model_name_or_path: org/m\nsft:\n  dataset_name: a/b\ndpo:\n  dataset_name: c/d\n"
+    path = write(paths.recipes, "two", staged)
+    run = create_run(paths, load_recipe(path, stage="dpo"), name="half")
+    assert lines(paths, tmp_path, "two", run.id) == ["recipe: stages: sft and dpo -> dpo"]
+    other = create_run(paths, load_recipe(path), name="whole")
+    other.config("dpo").unlink()
+    assert lines(paths, tmp_path, run.id, "whole")[0] == "recipe: stages: dpo -> sft and dpo"
+
+
 def test_a_damaged_run_is_compared_as_far_as_it_goes(paths: Paths, tmp_path: Path) -> None:
     path = write(tmp_path, "a", RECIPE)
     first = finished(paths, path, "first", 0.5, "2.1")

@@ -44,6 +44,12 @@ class Side:
     def kind(self) -> str:
         return "run" if self.run else "recipe"
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that are or were trained; `run --stage` leaves some of the recipe's out."""
+        ran = tuple(read_record(self.run).stages) if self.run else ()
+        return ran or self.recipe.stages
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -103,7 +109,7 @@ def _side_of(run: RunDirectory) -> Side:
 def compare(first: Side, second: Side) -> Comparison:
     """What differs, setting by setting, by stage; TRL's default stands for what is not set."""
     found = Comparison((first, second))
-    stages = (first.recipe.stages, second.recipe.stages)
+    stages = (first.stages, second.stages)
     if stages[0] != stages[1]:
         names = [" and ".join(one) for one in stages]
         found.differences.append(Difference("recipe", "stages", *names))
@@ -141,7 +147,7 @@ def _settings(stage: str, first: Side, second: Side) -> Iterator[Difference]:
 
 def _values(side: Side, stage: str, as_run: bool) -> Mapping[str, Any]:
     """A stage's settings as typed; of two runs those that TRL got."""
-    if as_run and side.run is not None:
+    if as_run and side.run is not None and side.run.config(stage).is_file():
         return load_recipe(side.run.config(stage), stage=stage).values(stage)
     return side.recipe.values(stage)
 

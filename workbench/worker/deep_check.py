@@ -14,7 +14,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -223,8 +223,11 @@ def settings_of(config: Any) -> dict[str, Any]:
         group = getattr(config, part)
         for one in fields(group):
             value = getattr(group, one.name, None)
-            kept = [asdict(v) for v in value] if one.name == "datasets" and value else value
-            values[one.name] = plain(kept)
+            if is_dataclass(value) and not isinstance(value, type):
+                value = asdict(value)
+            elif one.name == "datasets" and value:
+                value = [asdict(entry) for entry in value]
+            values[one.name] = plain(value)
     return values
 
 

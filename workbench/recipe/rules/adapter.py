@@ -86,18 +86,22 @@ def adapter_on_embeddings(s: Settings) -> Iterator[Problem]:
     if s.get("use_peft") and named:
         what = f"an adapter on {named[0]} costs memory and rarely helps"
         if s.model.get("tie_word_embeddings"):
-            what = f"{named[0]} is the output head too (tied): merged, the adapter changes both"
+            what = f"{named[0]} is the output head too: merging adapts the head with it"
         hint = f"Remove {named[0]} from lora_target_modules."
         yield Problem(what, s.where("lora_target_modules"), hint, "warning")
 
 
 @rule(RULES)
 def saved_module_is_tied(s: Settings) -> Iterator[Problem]:
-    """A trained copy of tied embeddings is no longer the head, and cannot be merged."""
-    named = [n for n in s.items("lora_modules_to_save") if n.split(".")[-1] in (HEAD, *EMBEDDINGS)]
-    if s.get("use_peft") and named and s.model.get("tie_word_embeddings"):
-        what = f"the model's embeddings and head are one weight; {named[0]} becomes a copy of it"
-        hint = f"Remove {named[0]} from lora_modules_to_save; merge would lose one of the two."
+    """A trained copy of tied embeddings leaves the head, the same weight before, as it was."""
+    named = {name.split(".")[-1] for name in s.items("lora_modules_to_save")}
+    tied = [name for name in (HEAD, *EMBEDDINGS) if name in named]
+    if s.get("use_peft") and len(tied) == 1 and s.model.get("tie_word_embeddings"):
+        name = tied[0]
+        what = (
+            f"embeddings and head are one weight here; {name} is trained as a copy, apart from it"
+        )
+        hint = f"Remove {name} from lora_modules_to_save; the merged model grows by it, too."
         yield Problem(what, s.where("lora_modules_to_save"), hint, "warning")
 
 
