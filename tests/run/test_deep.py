@@ -107,6 +107,22 @@ def test_a_missing_package_is_an_error_on_this_machine(
     assert problem.severity == "error"
 
 
+def test_what_check_has_said_is_not_said_again(
+    worker: Callable[[str], None], make_recipe: Make, paths: Paths, tmp_path: Path
+) -> None:
+    worker(
+        "say('problem', 'dpo', what='1 of 8 pairs have equal answers', severity='warning')\n"
+        "say('problem', 'dpo', what='1 of 8 rows have an empty answer', severity='warning')\n"
+        "say('end')\n"
+    )
+    rows = ['{"prompt": "a", "chosen": "b", "rejected": "b"}'] * 16
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    text = RECIPE.replace("dataset_name: org/pairs", "dataset_name: rows.jsonl")
+    said = [one.what for one in deep_check(make_recipe(text, stage="dpo"), paths).problems]
+    assert said == ["rows.jsonl: 16 of 16 rows have equal answers, or an empty one"]
+    assert len(deep_check(make_recipe(RECIPE, stage="dpo"), paths).problems) == 2
+
+
 def test_whoever_goes_away_ends_the_worker(
     worker: Callable[[str], None], make_recipe: Make, paths: Paths
 ) -> None:

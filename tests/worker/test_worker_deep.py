@@ -84,6 +84,16 @@ def test_settings_that_trl_refuses_are_placed(tiny: Path, tmp_path: Path) -> Non
     assert any("`pad_token` is deprecated" in problem.what for problem in problems)
 
 
+def test_data_are_looked_at_where_the_model_cannot_be_had(tmp_path: Path) -> None:
+    paths = Paths.from_environment({"DPO_WORKBENCH_HOME": str(tmp_path / "home")})
+    path = write_tiny_recipe(tmp_path / "tiny.yaml", Path("org/m"), stages=("dpo",))
+    report = deep_check(load_recipe(path), paths)
+    (problem,) = [one for one in report.problems if one.severity == "error"]
+    assert problem.where == "tiny.yaml:1:1"
+    assert "org/m is not on this machine, and the hub cannot be reached" in problem.what
+    assert report.stages["dpo"] == {"rows": 18, "held_out": 6, "sample": 18, "same": 0, "empty": 0}
+
+
 def test_resolving_needs_no_model(tmp_path: Path) -> None:
     paths = Paths.from_environment({"DPO_WORKBENCH_HOME": str(tmp_path / "home")})
     path = write_tiny_recipe(tmp_path / "tiny.yaml", Path("org/m"), stages=("dpo",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,8 @@ def _check_targets(recipe: Recipe, stage: str, config: dict[str, Any]) -> Iterat
             name not in ("all-linear", "lm_head", "embed_tokens")
             and str(name).split(".")[-1] not in shapes
         ):
-            modules = ", ".join(shapes)
+            near = difflib.get_close_matches(str(name), shapes, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            hint += f"It has {', '.join(shapes)}; all-linear takes them all."
             what = f"lora_target_modules: the model has no module {name}"
-            yield Problem(what, where, f"It has {modules}; all-linear takes them all.")
+            yield Problem(what, where, hint)

@@ -174,24 +174,33 @@ class Look:
         return config, [one for one in said if one.where in names]
 
     def figures(self, config: Any) -> None:
-        """What the stage's model and data come to."""
+        """What the stage's model and data come to; without the one, the other is looked at."""
+        from workbench.worker import deep_model
+
+        values: dict[str, Any] = {}
+        self.report.problems(deep_model.check_device(config))
+        model = None
+        with self.caught():
+            model = self.model(config)
+        with self.caught():
+            values |= self.rows(config)
+        if model is not None:
+            with self.caught():
+                values |= asdict(deep_model.adapted(config, model))
+        self.report.emit("stage", **values)
+
+    def model(self, config: Any) -> Any:
+        """The stage's model without weights, None where LoRA's names do not fit it."""
         from workbench.worker import deep_model
 
         report = self.report
-        values: dict[str, Any] = {}
-        report.problems(deep_model.check_device(config))
         report.progress(f"{config.stage}: building the model without weights")
         model = deep_model.skeleton(config)
         report.problems(deep_model.check_context(config, model))
-        fatal = report.problems(deep_model.check_modules(config, model))
+        wrong = report.problems(deep_model.check_modules(config, model))
         self.tokenizer = deep_model.stage_tokenizer(config, self.tokenizer)
-        fatal |= report.problems(deep_model.check_tokenizer(config, self.tokenizer, model))
-        with self.caught():
-            values |= self.rows(config)
-        if not fatal:
-            with self.caught():
-                values |= asdict(deep_model.adapted(config, model))
-        report.emit("stage", **values)
+        report.problems(deep_model.check_tokenizer(config, self.tokenizer, model))
+        return None if wrong else model
 
     def rows(self, config: Any) -> dict[str, Any]:
         """What the stage's data come to."""
@@ -205,6 +214,8 @@ class Look:
         held = len(data.evaluation) if hasattr(data.evaluation, "__len__") else None
         sample = deep_data.sample_of(data.train, config.training.seed)
         found: dict[str, Any] = {"rows": rows, "held_out": held, "sample": len(sample)}
+        if self.tokenizer is None:
+            return {**found, **deep_data.teachless(config, sample)}
         if self.report.problems(deep_data.check_template(sample, self.tokenizer)):
             return found
         self.report.progress(f"{config.stage}: counting the tokens of {len(sample)} rows")
@@ -222,13 +233,15 @@ def settings_of(config: Any) -> dict[str, Any]:
     for part in PARTS:
         group = getattr(config, part)
         for one in fields(group):
-            value = getattr(group, one.name, None)
-            if is_dataclass(value) and not isinstance(value, type):
-                value = asdict(value)
-            elif one.name == "datasets" and value:
-                value = [asdict(entry) for entry in value]
-            values[one.name] = plain(value)
+            values[one.name] = plain(as_table(getattr(group, one.name, None)))
     return values
+
+
+def as_table(value: Any) -> Any:
+    """A setting that TRL has made a dataclass of, or a list of them, as what it was made of."""
+    if isinstance(value, list):
+        return [as_table(entry) for entry in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def key_in(text: str, stage: str) -> str:
