@@ -64,7 +64,7 @@ def one_name_is_a_pattern(s: Settings) -> Iterator[Problem]:
     """TRL makes a text of a list of one, and PEFT fits a text to whole names of modules."""
     names = s.items("lora_target_modules")
     plain = len(names) == 1 and re.fullmatch(r"[\w-]+", names[0]) is not None
-    if s.get("use_peft") and plain and names[0] != "all-linear":
+    if s.get("use_peft") and plain and names[0] not in ("all-linear", HEAD):
         what = f"TRL takes the one name {names[0]} for a pattern of whole names, which fits none"
         hint = f"Write lora_target_modules: .*{names[0]}"
         yield Problem(what, s.where("lora_target_modules"), hint)
