@@ -116,15 +116,35 @@ def test_schema_explains_a_setting(home: Path, capsys: Capture) -> None:
     assert main(["schema", "loss_weights"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "loss_weights [dpo only]: list, default none"
-    assert lines[1].startswith("    List of loss weights")
+    assert lines[1].startswith("    Loss weights, usual: 1 for the first")
+    assert lines[2].startswith("    One factor for each entry")
+    assert any(line.startswith("    TRL: List of loss weights") for line in lines)
     assert max(map(len, lines)) <= 80
+
+
+def test_schema_tells_usual_values_by_stage_and_each_choice(home: Path, capsys: Capture) -> None:
+    assert main(["schema", "learning_rate"]) == 0
+    assert "usual: SFT 1e-4 to 5e-4; DPO 5e-6 to 5e-5\n" in capsys.readouterr().out
+    assert main(["schema", "loss_type"]) == 0
+    assert "    - robust: expects a share of wrong labels (rDPO)\n" in capsys.readouterr().out
+    assert main(["schema", "max_length"]) == 0
+    assert "    Longest row (tokens), usual: SFT 512" in capsys.readouterr().out
+
+
+def test_schema_finds_by_label(home: Path, capsys: Capture) -> None:
+    assert main(["schema", "adapter", "dropout"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("lora_dropout: float")
+    assert "use_dora" not in out
+    assert main(["schema", "probe prompts"]) == 0
+    assert capsys.readouterr().out.startswith("probe_prompts\n    Probe prompts, usual")
 
 
 def test_schema_finds_by_name_first_and_then_by_help(home: Path, capsys: Capture) -> None:
     assert main(["schema", "lora", "r"]) == 0
     assert "lora_r: int, default 16" in capsys.readouterr().out
     assert main(["schema", "shared", "prefix"]) == 0
-    assert capsys.readouterr().out.startswith("shared_prefix\n    auto (the default)")
+    assert capsys.readouterr().out.startswith("shared_prefix\n    Compute prompts once")
     assert main(["schema", "nucleotide"]) == 2
     assert "no setting is called nucleotide" in capsys.readouterr().err
     assert main(["schema", "warmup_ratio"]) == 2

@@ -70,3 +70,13 @@ def test_it_names_what_is_wrong(line: str, message: str) -> None:
     found = faults(f"{HEAD}{line}\n")
     assert len(found) == 1
     assert message in found[0]
+
+
+def test_editors_show_the_guide_before_the_words_of_trl() -> None:
+    found = json_schema()["properties"]
+    assert found["lora_r"]["title"] == "Rank"
+    assert found["lora_r"]["description"].startswith("Width of the adapter's matrices.")
+    assert found["lora_r"]["description"].endswith("LoRA R value.")
+    assert found["title"]["title"] == "Title"
+    assert found["loss_type"]["title"] == "Loss"
+    assert all("title" not in kind for kind in found["loss_type"]["anyOf"])

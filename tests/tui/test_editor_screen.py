@@ -8,18 +8,23 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Static, TextArea
 from tui_fakes import RECIPE, FakeLauncher
 from tui_waiting import until
 
 from workbench.base.paths import Paths
 from workbench.tui.app import WorkbenchApp
+from workbench.tui.dialogs.checklist import ChecklistDialog
 from workbench.tui.dialogs.confirm import ConfirmDialog
 from workbench.tui.dialogs.name import NameDialog
+from workbench.tui.dialogs.pick import PickDialog
+from workbench.tui.dialogs.read import ReadDialog
 from workbench.tui.dialogs.review import ReviewDialog
+from workbench.tui.dialogs.text import TextDialog
+from workbench.tui.form import Setting
 from workbench.tui.screens.editor import EditorScreen
 from workbench.tui.screens.recipes import RecipesScreen
-from workbench.tui.widgets.setting_row import ChoiceField, SettingRow, SwitchField
+from workbench.tui.widgets.setting_list import CellInput
 
 MakeApp = Callable[..., WorkbenchApp]
 
@@ -34,12 +39,27 @@ async def open_editor(app: WorkbenchApp, pilot: Pilot[Any], path: Path, origin: 
     await until(pilot, lambda: "problems" in text_of(app, "#problems"), "the first check")
 
 
-def row_of(app: WorkbenchApp, *path: str) -> SettingRow:
-    return next(row for row in app.screen.query(SettingRow) if row.setting.path == path)
+def go_to(app: WorkbenchApp, *path: str | int) -> None:
+    assert app.screen.form.lines.go_to(path), path
 
 
-def focus(app: WorkbenchApp, *path: str) -> None:
-    row_of(app, *path).children[1].focus()
+def row_of(app: WorkbenchApp, *path: str | int) -> Setting:
+    return next(row for row in app.screen.form.lines.lines if getattr(row, "path", "") == path)
+
+
+def line_of(app: WorkbenchApp, *path: str | int) -> str:
+    lines = app.screen.form.lines
+    index = lines.lines.index(row_of(app, *path))
+    return str(lines.get_option_at_index(index).prompt)
+
+
+async def type_value(app: WorkbenchApp, pilot: Pilot[Any], text: str, *path: str | int) -> None:
+    """Write a value over the old one."""
+    go_to(app, *path)
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(app.focused, CellInput))
+    await pilot.press("ctrl+u", *text, "enter")
+    await until(pilot, lambda: app.focused is app.screen.form.lines)
 
 
 async def test_an_edit_is_marked_checked_added_up_and_saved(
@@ -50,11 +70,23 @@ async def test_an_edit_is_marked_checked_added_up_and_saved(
     async with app.run_test() as pilot:
         await open_editor(app, pilot, file, "user")
         assert "40 steps" in text_of(app, "#totals")
-        focus(app, "dpo", "max_steps")
-        await pilot.press("ctrl+u", *"80")
+        await type_value(app, pilot, "80", "dpo", "max_steps")
         assert "1 unsaved change" in text_of(app, "#name")
-        assert "•" in str(row_of(app, "dpo", "max_steps").query_one("#label", Static).visual)
+        assert line_of(app, "dpo", "max_steps").startswith("•")
         await until(pilot, lambda: "80 steps" in text_of(app, "#totals"))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: not app.screen.unsaved)
+        assert file.read_text(encoding="utf-8") == RECIPE.replace("40", "80")
+
+
+async def test_a_value_that_is_being_typed_is_saved_too(make_app: MakeApp, paths: Paths) -> None:
+    file = paths.recipes / "small.yaml"
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, file, "user")
+        go_to(app, "dpo", "max_steps")
+        await pilot.press("enter", "ctrl+u", *"80")
+        assert app.screen.unsaved
         await pilot.press("ctrl+s")
         await until(pilot, lambda: not app.screen.unsaved)
         assert file.read_text(encoding="utf-8") == RECIPE.replace("40", "80")
@@ -64,23 +96,38 @@ async def test_a_wrong_value_is_reported_with_its_place(make_app: MakeApp, paths
     app = make_app()
     async with app.run_test() as pilot:
         await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
-        focus(app, "dpo", "beta")
-        await pilot.press("ctrl+u", *"much")
+        await type_value(app, pilot, "much", "dpo", "beta")
         await until(pilot, lambda: "small.yaml:" in text_of(app, "#problems"))
         assert "beta" in text_of(app, "#problems")
-        await until(
-            pilot,
-            lambda: "!" in str(row_of(app, "dpo", "beta").query_one("#label", Static).visual),
-        )
+        await until(pilot, lambda: line_of(app, "dpo", "beta").startswith("!"))
+        go_to(app, "title")
+        await pilot.press("n")
+        assert app.screen.form.current.path == ("dpo", "beta")
+
+
+async def test_a_value_is_checked_while_it_is_typed_and_escape_forgets_it(
+    make_app: MakeApp, paths: Paths
+) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+        go_to(app, "dpo", "max_steps")
+        await pilot.press("enter", "ctrl+u", *"77")
+        await until(pilot, lambda: "77 steps" in text_of(app, "#totals"))
+        await pilot.press("escape")
+        await until(pilot, lambda: "40 steps" in text_of(app, "#totals"))
+        assert not app.screen.unsaved
 
 
 async def test_help_of_the_focused_setting_is_trls_own(make_app: MakeApp, paths: Paths) -> None:
     app = make_app()
     async with app.run_test() as pilot:
         await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
-        focus(app, "lora_dropout")
+        go_to(app, "lora_dropout")
         await until(pilot, lambda: text_of(app, "#help-text").startswith("lora_dropout"))
         assert "default 0.05" in text_of(app, "#help-text")
+        go_to(app, "lora_r")
+        await until(pilot, lambda: "here from line 7" in text_of(app, "#help-text"))
 
 
 async def test_switches_and_choices_work_by_keyboard(make_app: MakeApp, paths: Paths) -> None:
@@ -88,40 +135,222 @@ async def test_switches_and_choices_work_by_keyboard(make_app: MakeApp, paths: P
     app = make_app()
     async with app.run_test() as pilot:
         await open_editor(app, pilot, file, "user")
-        focus(app, "use_rslora")
-        await until(pilot, lambda: isinstance(app.focused, SwitchField))
+        go_to(app, "use_rslora")
         await pilot.press("space")
-        focus(app, "dtype")
-        await until(pilot, lambda: isinstance(app.focused, ChoiceField))
-        await pilot.press("enter", "up", "enter")
+        go_to(app, "dtype")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PickDialog))
+        await pilot.press("up", "enter")
         await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        go_to(app, "lr_scheduler_type")
+        await pilot.press("right", "right", "left")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: not app.screen.unsaved)
         text = file.read_text(encoding="utf-8")
         assert "use_rslora: true" in text
         assert "dtype: float16" in text
+        assert "lr_scheduler_type: cosine\n" in text
 
 
 async def test_turning_a_switch_back_is_no_change(make_app: MakeApp, paths: Paths) -> None:
     app = make_app()
     async with app.run_test() as pilot:
         await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
-        focus(app, "use_rslora")
-        await pilot.press("space", "space")
-        await pilot.pause()
+        go_to(app, "use_rslora")
+        await pilot.press("space")
+        assert app.screen.unsaved
+        await pilot.press("space")
         assert not app.screen.unsaved
 
 
-async def test_undo_brings_the_saved_value_back(make_app: MakeApp, paths: Paths) -> None:
+async def test_undo_and_redo_go_to_the_setting(make_app: MakeApp, paths: Paths) -> None:
     app = make_app()
     async with app.run_test() as pilot:
         await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
-        focus(app, "lora_r")
-        await pilot.press("ctrl+u", *"64")
-        await until(pilot, lambda: app.screen.unsaved)
-        await pilot.press("ctrl+z")
-        await until(pilot, lambda: not app.screen.unsaved)
-        assert row_of(app, "lora_r").query_one(Input).value == "8"
+        await type_value(app, pilot, "64", "lora_r")
+        await type_value(app, pilot, "0.3", "dpo", "beta")
+        go_to(app, "title")
+        await pilot.press("u", "ctrl+z")
+        assert not app.screen.unsaved
+        assert app.screen.form.current.path == ("lora_r",)
+        await pilot.press("ctrl+y", "ctrl+r")
+        assert row_of(app, "dpo", "beta").value == 0.3
+
+
+async def test_one_setting_goes_back_to_the_file_or_the_default(
+    make_app: MakeApp, paths: Paths
+) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+        await type_value(app, pilot, "64", "lora_r")
+        await type_value(app, pilot, "32", "lora_alpha")
+        go_to(app, "lora_r")
+        await pilot.press("backspace")
+        assert (row_of(app, "lora_r").value, row_of(app, "lora_alpha").value) == (8, 32)
+        await pilot.press("delete")
+        assert row_of(app, "lora_r").value is None
+        assert "16  default" in line_of(app, "lora_r")
+
+
+async def test_a_search_leaves_what_it_finds(make_app: MakeApp, paths: Paths) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+        every = app.screen.form.found
+        await pilot.press("slash", *"lora rank")
+        await until(pilot, lambda: 0 < app.screen.form.found < every / 10)
+        await pilot.press("enter")
+        assert app.focused is app.screen.form.lines
+        await pilot.press("escape")
+        assert isinstance(app.screen, EditorScreen)
+        assert app.screen.form.found == every
+
+
+async def test_losses_are_chosen_with_their_weights(make_app: MakeApp, paths: Paths) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+        go_to(app, "dpo", "loss_type")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ChecklistDialog))
+        await pilot.press("down", "down", "space", "left", "left", "enter")
+        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        assert row_of(app, "dpo", "loss_type").value == ["sigmoid", "ipo"]
+        assert row_of(app, "dpo", "loss_weights").value == [1.0, 0.8]
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ChecklistDialog))
+        await pilot.press("down", "down", "space", "enter")
+        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        assert row_of(app, "dpo", "loss_type").value == ["sigmoid"]
+        assert row_of(app, "dpo", "loss_weights").value is None
+
+
+async def test_target_modules_are_those_of_the_model(make_app: MakeApp, paths: Paths) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+        go_to(app, "lora_target_modules")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ChecklistDialog))
+        await pilot.press("down", "space", "enter")
+        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        assert row_of(app, "lora_target_modules").value == ["q_proj", "v_proj", "k_proj"]
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ChecklistDialog))
+        await pilot.press("home", "space", "enter")
+        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        assert row_of(app, "lora_target_modules").value == ["all-linear"]
+
+
+async def test_a_checklist_without_a_choice_says_so(make_app: MakeApp, paths: Paths) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+        go_to(app, "dpo", "loss_type")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ChecklistDialog))
+        await pilot.press("space", "enter")
+        assert "Choose one" in text_of(app, "#complaint")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        assert not app.screen.unsaved
+
+
+async def test_data_sets_are_added_edited_and_taken_out(make_app: MakeApp, paths: Paths) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+        place = ("dpo", "datasets")
+        await type_value(app, pilot, "data/more.jsonl", *place, 1)
+        await type_value(app, pilot, "train[:5]", *place, 1, "split")
+        added = {"path": "json", "data_files": "data/more.jsonl", "split": "train[:5]"}
+        assert app.screen.draft.now.recipe.data["dpo"]["datasets"][1] == added
+        go_to(app, *place, 0, "path")
+        await pilot.press("delete")
+        assert app.screen.draft.now.recipe.data["dpo"]["datasets"] == [added]
+        go_to(app, *place, 0, "path")
+        await pilot.press("delete")
+        assert "datasets" not in app.screen.draft.now.recipe.data["dpo"]
+
+
+async def test_what_is_longer_than_its_place_can_be_read_in_full(
+    make_app: MakeApp, paths: Paths
+) -> None:
+    file = paths.recipes / "small.yaml"
+    wrong = "".join(f"no_such_key_{number}: 1\n" for number in range(12))
+    file.write_text(RECIPE + wrong, encoding="utf-8")
+    app = make_app()
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RecipesScreen) and app.screen.entry)
+        await app.push_screen(EditorScreen(file, "user"))
+        await until(pilot, lambda: "no_such_key_11" in text_of(app, "#problems"))
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, ReadDialog))
+        assert "no_such_key_11" in text_of(app, "VerticalScroll Static")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        go_to(app, "dpo", "loss_type")
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(app.screen, ReadDialog))
+        assert "apo_zero" in text_of(app, "VerticalScroll Static")
+
+
+async def test_the_raw_view_edits_the_same_text(make_app: MakeApp, paths: Paths) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+        go_to(app, "lora_r")
+        await pilot.press("y")
+        await until(pilot, lambda: isinstance(app.screen, TextDialog))
+        area = app.screen.query_one(TextArea)
+        assert area.cursor_location[0] == 6
+        await pilot.press("end", "0", "ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        assert row_of(app, "lora_r").value == 80
+        await pilot.press("u")
+        assert not app.screen.unsaved
+
+
+async def test_the_raw_view_takes_nothing_that_does_not_read(
+    make_app: MakeApp, paths: Paths
+) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+        await pilot.press("y")
+        await until(pilot, lambda: isinstance(app.screen, TextDialog))
+        await pilot.press("[", "ctrl+s")
+        assert "not valid YAML" in text_of(app, "#complaint")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await pilot.press("y")
+        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        assert not app.screen.unsaved
+
+
+async def test_prompts_are_edited_one_a_line(make_app: MakeApp, paths: Paths) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+        go_to(app, "probe_prompts")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, TextDialog))
+        await pilot.press("end", "enter", *"Who", "ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        assert row_of(app, "probe_prompts").value == ["Why is the sky blue?", "Who"]
+
+
+async def test_the_diff_shows_what_is_unsaved(make_app: MakeApp, paths: Paths) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+        await type_value(app, pilot, "64", "lora_r")
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, ReadDialog))
+        shown = str(app.screen.query_one("VerticalScroll Static", Static).visual)
+        assert "-lora_r: 8" in shown
+        assert "+lora_r: 64" in shown
 
 
 async def test_an_emptied_value_takes_the_default_again(make_app: MakeApp, paths: Paths) -> None:
@@ -129,8 +358,8 @@ async def test_an_emptied_value_takes_the_default_again(make_app: MakeApp, paths
     app = make_app()
     async with app.run_test() as pilot:
         await open_editor(app, pilot, file, "user")
-        focus(app, "lora_alpha")
-        await pilot.press("ctrl+u", "ctrl+s")
+        await type_value(app, pilot, "", "lora_alpha")
+        await pilot.press("ctrl+s")
         await until(pilot, lambda: not app.screen.unsaved)
         assert file.read_text(encoding="utf-8") == RECIPE.replace("lora_alpha: 16\n", "")
 
@@ -143,8 +372,8 @@ async def test_a_shipped_recipe_is_saved_as_a_copy(make_app: MakeApp, paths: Pat
     app = make_app()
     async with app.run_test() as pilot:
         await open_editor(app, pilot, shipped, "shipped")
-        focus(app, "title")
-        await pilot.press("ctrl+u", *"Mine", "ctrl+s")
+        await type_value(app, pilot, "Mine", "title")
+        await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(app.screen, NameDialog))
         await pilot.press("enter")
         copy = paths.recipes / "my-quickstart.yaml"
@@ -161,7 +390,8 @@ async def test_leaving_with_edits_asks_and_no_is_the_default(
     app = make_app()
     async with app.run_test() as pilot:
         await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
-        await pilot.press("x", "escape")
+        await type_value(app, pilot, "x", "title")
+        await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, EditorScreen))
@@ -182,9 +412,10 @@ async def test_another_programs_change_is_not_overwritten_silently(
     async with app.run_test() as pilot:
         await open_editor(app, pilot, file, "user")
         file.write_bytes(RECIPE.encode() + theirs)
-        await pilot.press("x", "ctrl+s")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        await pilot.press("enter")
+        await type_value(app, pilot, "x", "title")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, PickDialog))
+        await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, EditorScreen))
         assert file.read_bytes().endswith(theirs)
         assert app.screen.unsaved
@@ -199,9 +430,11 @@ async def test_a_file_with_windows_line_ends_is_no_conflict(
     app = make_app()
     async with app.run_test() as pilot:
         await open_editor(app, pilot, file, "user")
-        await pilot.press("x", "ctrl+s")
+        await type_value(app, pilot, "x", "title")
+        await pilot.press("ctrl+s")
         await until(pilot, lambda: not app.screen.unsaved)
         assert b"\r\n" in file.read_bytes()
+        assert file.read_bytes().count(b"\r\n") == RECIPE.count("\n")
 
 
 async def test_f5_saves_and_launches(
@@ -210,8 +443,8 @@ async def test_f5_saves_and_launches(
     app = make_app()
     async with app.run_test() as pilot:
         await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
-        focus(app, "lora_r")
-        await pilot.press("ctrl+u", *"4", "f5")
+        await type_value(app, pilot, "4", "lora_r")
+        await pilot.press("f5")
         await until(pilot, lambda: isinstance(app.screen, ReviewDialog))
         await until(pilot, lambda: not app.screen.query_one("#yes").disabled)
         await pilot.press("enter")
@@ -220,20 +453,57 @@ async def test_f5_saves_and_launches(
         assert "lora_r: 4" in (run / "recipe.yaml").read_text(encoding="utf-8")
 
 
+async def test_a_conflict_can_be_looked_at_and_settled(make_app: MakeApp, paths: Paths) -> None:
+    """Row 10."""
+    file = paths.recipes / "small.yaml"
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, file, "user")
+        await type_value(app, pilot, "Mine", "title")
+        file.write_text(RECIPE.replace("lora_r: 8", "lora_r: 2"), encoding="utf-8")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, PickDialog))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ReadDialog))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, PickDialog))
+        await pilot.press("end", "enter")
+        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        assert row_of(app, "lora_r").value == 2
+        assert not app.screen.unsaved
+        await pilot.press("u")
+        assert row_of(app, "title").value == "Mine"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: not app.screen.unsaved)
+        assert "title: Mine" in file.read_text(encoding="utf-8")
+
+
 async def test_arrows_and_pages_move_through_the_form(make_app: MakeApp, paths: Paths) -> None:
     app = make_app()
     async with app.run_test() as pilot:
         await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
-        assert app.focused.parent is row_of(app, "title")
+        assert app.screen.form.current is row_of(app, "title")
         await pilot.press("down")
-        assert app.focused.parent is row_of(app, "description")
+        assert app.screen.form.current is row_of(app, "description")
         await pilot.press("pagedown")
-        assert app.focused.parent is row_of(app, "use_peft")
+        assert app.screen.form.current is row_of(app, "use_peft")
         await pilot.press("pageup")
-        assert app.focused.parent is row_of(app, "title")
+        assert app.screen.form.current is row_of(app, "title")
 
 
-async def test_a_recipe_that_does_not_read_says_why(make_app: MakeApp, paths: Paths) -> None:
+async def test_tab_takes_a_value_and_goes_on(make_app: MakeApp, paths: Paths) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        await open_editor(app, pilot, paths.recipes / "small.yaml", "user")
+        go_to(app, "lora_r")
+        await pilot.press("enter", "ctrl+u", "4", "tab")
+        await until(pilot, lambda: row_of(app, "lora_r").value == 4)
+        assert app.screen.form.current is row_of(app, "lora_alpha")
+
+
+async def test_a_recipe_that_does_not_read_can_be_mended_as_text(
+    make_app: MakeApp, paths: Paths
+) -> None:
     broken = paths.recipes / "broken.yaml"
     broken.write_text("beta: [0.1\n", encoding="utf-8")
     app = make_app()
@@ -241,3 +511,8 @@ async def test_a_recipe_that_does_not_read_says_why(make_app: MakeApp, paths: Pa
         await until(pilot, lambda: isinstance(app.screen, RecipesScreen) and app.screen.entry)
         await app.push_screen(EditorScreen(broken, "user"))
         await until(pilot, lambda: "not valid YAML" in text_of(app, "#problems"))
+        await pilot.press("y")
+        await until(pilot, lambda: isinstance(app.screen, TextDialog))
+        await pilot.press("end", "]", "ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        assert row_of(app, "beta").value == [0.1]

@@ -1,4 +1,4 @@
-"""Which rows the editor's form has, where they write, and how typed text becomes values."""
+"""Which rows the editor's form has, and where they write."""
 
 from __future__ import annotations
 
@@ -7,88 +7,114 @@ from pathlib import Path
 import pytest
 from tui_fakes import FLAT, RECIPE
 
-from workbench.recipe.recipe import load_recipe
-from workbench.recipe.yaml_edit import REMOVE, edit
-from workbench.tui.form import SHARED, Setting, from_text, settings, to_text
+from workbench.recipe.recipe import SHIPPED, load_recipe
+from workbench.recipe.schema import OWN_KEYS, load_schema
+from workbench.recipe.yaml_edit import edit
+from workbench.tui.form import OTHERS, SHARED, Setting, added_set, settings
+from workbench.tui.typed import from_text
+
+Path_ = tuple[str | int, ...]
+PREFS = "[{path: json, data_files: data/prefs.jsonl}]"
 
 
-def rows_of(text: str) -> dict[tuple[tuple[str, ...], str], Setting]:
+def rows_of(text: str) -> dict[Path_, Setting]:
     recipe = load_recipe(Path("recipe.yaml"), text=text)
-    return {(row.path, row.section): row for row in settings(recipe)}
+    return {row.path: row for row in settings(recipe)}
 
 
 def test_a_staged_recipe_writes_stage_settings_into_their_section() -> None:
     rows = rows_of(RECIPE)
-    assert rows[("dpo", "beta"), "DPO"].value == 0.1
-    assert rows[("sft", "learning_rate"), "SFT"].value == 2e-4
-    assert rows[("dpo", "learning_rate"), "DPO"].shown == "5e-5"
-    assert rows[("lora_r",), "LoRA"].stage == SHARED
+    assert rows["dpo", "beta"].value == 0.1
+    assert rows["sft", "learning_rate"].value == 2e-4
+    assert rows["dpo", "learning_rate"].shown == "5e-5"
+    assert rows["lora_r",].stage == SHARED
 
 
 def test_a_flat_recipe_writes_everything_at_the_top_and_has_no_other_stage() -> None:
     rows = rows_of(FLAT)
-    assert rows[("beta",), "DPO"].value == 0.05
-    assert not [key for key in rows if key[1] == "SFT"]
-    assert all(len(path) == 1 for path, _ in rows)
+    assert rows["beta",].value == 0.05
+    assert ("packing",) not in rows
+    assert "SFT" not in {row.section for row in rows.values()}
     assert {row.stage for row in rows.values()} == {SHARED}
 
 
+@pytest.mark.parametrize("text", [RECIPE, FLAT])
+def test_every_setting_of_the_stages_has_a_row(text: str) -> None:
+    recipe = load_recipe(Path("recipe.yaml"), text=text)
+    shown = {row.key for row in settings(recipe)} | {"datasets"}
+    for stage in recipe.stages:
+        assert set(load_schema().names(stage)) <= shown
+    assert set(OWN_KEYS) <= shown
+
+
+@pytest.mark.parametrize("file", sorted(SHIPPED.glob("*.yaml")), ids=lambda file: file.stem)
+def test_no_place_has_two_rows(file: Path) -> None:
+    paths = [row.path for row in settings(load_recipe(file))]
+    assert len(paths) == len(set(paths))
+
+
 def test_nothing_the_recipe_sets_is_hidden() -> None:
-    rows = rows_of(RECIPE.replace("use_peft: true", "use_peft: true\ndataloader_num_workers: 2"))
-    assert rows[("dataloader_num_workers",), "More from the file"].value == 2
+    rows = rows_of(RECIPE.replace("use_peft: true", "use_peft: true\nno_such_key: 2\nbeta: 3"))
+    assert (rows["no_such_key",].section, rows["no_such_key",].value) == (OTHERS, 2)
+    assert rows["beta",].value == 3
 
 
-def test_a_shared_setting_that_a_stage_overrides_has_a_row_of_its_own() -> None:
+def test_where_one_stage_overrides_each_has_a_row_that_tells_what_it_inherits() -> None:
     text = RECIPE.replace("  beta: 0.1", "  beta: 0.1\n  gradient_accumulation_steps: 8")
     rows = rows_of(text)
-    assert rows[("gradient_accumulation_steps",), "Training"].value == 2
-    assert rows[("dpo", "gradient_accumulation_steps"), "Training"].value == 8
+    assert rows["gradient_accumulation_steps",].value == 2
+    assert rows["dpo", "gradient_accumulation_steps"].value == 8
+    inherited = rows["sft", "gradient_accumulation_steps"]
+    assert (inherited.value, inherited.effective, inherited.inherited) == (None, 2, True)
+    assert inherited.origin.endswith("for all stages")
 
 
-def test_the_data_file_of_each_stage_is_a_plain_text() -> None:
-    row = rows_of(RECIPE)[("dpo", "datasets"), "Data"]
-    assert row.shown == "data/prefs.jsonl"
-    text = edit(RECIPE, {row.path: from_text(row, "data/other.jsonl")})
-    assert "datasets: [{path: json, data_files: data/other.jsonl}]" in text
+def test_a_value_tells_its_line() -> None:
+    rows = rows_of(RECIPE)
+    line = RECIPE.splitlines().index("lora_r: 8") + 1
+    assert rows["lora_r",].origin == f"line {line}"
+    assert rows["use_dora",].origin == ""
 
 
-def test_a_mixture_of_data_sets_stays_in_the_file() -> None:
-    text = RECIPE.replace(
-        "[{path: json, data_files: data/prefs.jsonl}]", "[{path: a/b}, {path: c/d}]"
-    )
-    assert rows_of(text)[("dpo", "datasets"), "Data"].fixed
+def test_each_loss_type_stands_with_its_stage() -> None:
+    rows = rows_of(RECIPE)
+    assert (rows["sft", "loss_type"].section, rows["sft", "loss_type"].kind) == ("SFT", "choice")
+    assert (rows["dpo", "loss_type"].section, rows["dpo", "loss_type"].kind) == ("DPO", "losses")
 
 
-@pytest.mark.parametrize(
-    ("key", "typed", "value"),
-    [
-        (("lora_r",), "16", 16),
-        (("dpo", "learning_rate"), "3e-5", 3e-5),
-        (("dpo", "beta"), "a lot", "a lot"),
-        (("dpo", "beta"), "  ", REMOVE),
-        (("lora_target_modules",), "[q_proj, k_proj]", ["q_proj", "k_proj"]),
-        (("lora_target_modules",), "q_proj", ["q_proj"]),
-        (("title",), "12", "12"),
-    ],
-)
-def test_typed_text_becomes_a_value_of_the_settings_type(
-    key: tuple[str, ...], typed: str, value: object
-) -> None:
-    row = next(row for (path, _), row in rows_of(RECIPE).items() if path == key)
-    result = from_text(row, typed)
-    assert result is value if value is REMOVE else result == value
+def test_each_data_set_of_a_mixture_has_rows_of_its_own() -> None:
+    text = RECIPE.replace(PREFS, "[{path: a/b}, {path: c/d, split: test}]")
+    rows = rows_of(text)
+    assert rows["dpo", "datasets", 1, "path"].shown == "c/d"
+    assert rows["dpo", "datasets", 0, "split"].effective == "train"
+    row = rows["dpo", "datasets", 1, "split"]
+    assert 'split: "train[:5]"' in edit(text, {row.path: from_text(row.type_name, "train[:5]")})
+    assert rows["dpo", "datasets", 2].kind == "add"
+
+
+def test_a_mixture_of_another_form_is_one_text() -> None:
+    rows = rows_of(RECIPE.replace(PREFS, "data/prefs.jsonl"))
+    assert rows["dpo", "datasets"].shown == "data/prefs.jsonl"
+
+
+def test_a_second_data_set_keeps_the_one_that_dataset_name_names() -> None:
+    text = "dataset_name: mine\ndataset_train_split: long\nbeta: 0.1\n"
+    recipe = load_recipe(Path("recipe.yaml"), text=text)
+    changed = edit(text, added_set(recipe, ("datasets", 0), {"path": "theirs"}))
+    assert load_recipe(Path("recipe.yaml"), text=changed).data == {
+        "datasets": [{"path": "mine", "split": "long"}, {"path": "theirs"}],
+        "beta": 0.1,
+    }
+
+
+def test_a_search_finds_words_of_name_label_and_help() -> None:
+    rows = rows_of(RECIPE)
+    assert rows["lora_r",].matches("LORA r")
+    assert rows["dpo", "beta"].matches("reference model")
+    assert not rows["dpo", "beta"].matches("reference nonsense")
 
 
 def test_every_shown_text_reads_back_as_its_value() -> None:
     for row in rows_of(RECIPE).values():
-        if row.kind == "text" and row.value is not None and row.type_name != "data_file":
-            assert from_text(row, row.shown) == row.value, row.path
-
-
-def test_values_as_text() -> None:
-    assert to_text(["a", "b"]) == "a, b"
-    shown = [
-        to_text(value) for value in (5e-05, 2e-4, 1.23456e-5, 0.1, 3.0, 1e-3, 0.30000000000000004)
-    ]
-    assert shown == ["5e-5", "2e-4", "1.23456e-5", "0.1", "3", "0.001", "0.30000000000000004"]
-    assert to_text(None) == ""
+        if row.kind not in ("long", "add") and row.value is not None:
+            assert from_text(row.type_name, row.shown) == row.value, row.path

@@ -65,7 +65,7 @@ async def test_asking_to_quit_again_and_again_asks_once(make_app: MakeApp, paths
     app = make_app()
     async with app.run_test() as pilot:
         await edit(app, pilot, paths)
-        await pilot.press("x", "ctrl+q", "ctrl+q", "ctrl+q")
+        await pilot.press("enter", "x", "ctrl+q", "ctrl+q", "ctrl+q")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, EditorScreen))
@@ -128,9 +128,7 @@ async def test_a_dim_key_says_why(make_app: MakeApp, paths: Paths, launcher: Fak
         assert not launcher.calls
 
 
-async def test_a_recipe_that_does_not_read_can_only_be_left(
-    make_app: MakeApp, paths: Paths
-) -> None:
+async def test_a_recipe_that_does_not_read_is_not_saved(make_app: MakeApp, paths: Paths) -> None:
     (paths.recipes / "bad.yaml").write_text("beta: [0.1\n", encoding="utf-8")
     app = make_app()
     async with app.run_test() as pilot:
@@ -175,6 +173,7 @@ async def test_a_pasted_text_keeps_all_its_lines_and_loses_its_escapes(
     app = make_app()
     async with app.run_test() as pilot:
         await edit(app, pilot, paths)
+        await pilot.press("enter")
         field = app.focused
         assert isinstance(field, Input)
         await pilot.press("ctrl+u")

@@ -64,7 +64,7 @@ def test_editor(make_app: MakeApp, snap_compare: Compare, size: tuple[int, int])
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen))
         await until(pilot, lambda: pilot.app.focused)
-        await pilot.press("pagedown", "down", "ctrl+u", "4")
+        await pilot.press("pagedown", "down", "enter", "ctrl+u", "4", "enter")
         await until(pilot, lambda: "0.17 %" in str(pilot.app.screen.query_one("#totals").visual))
 
     assert snap_compare(make_app(), terminal_size=size, run_before=edit)

@@ -10,6 +10,7 @@ from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.cli.execute import report
 from workbench.cli.output import columns, print_json
+from workbench.recipe.guide import CHOICES, GUIDES, Guide
 from workbench.recipe.json_schema import json_schema
 from workbench.recipe.old_keys import old_key
 from workbench.recipe.schema import OWN_KEYS, STAGES, Field, load_schema, renew_schema
@@ -31,7 +32,7 @@ def know_installed_settings() -> None:
 
 
 def print_settings(arguments: argparse.Namespace, paths: Paths) -> int:
-    """Print the settings whose name or help holds all words; all of them without a word."""
+    """Print the settings whose name, label or help holds all words; all of them without one."""
     know_installed_settings()
     if arguments.json:
         print_json(json_schema())
@@ -40,16 +41,22 @@ def print_settings(arguments: argparse.Namespace, paths: Paths) -> int:
     fields = [field for name in schema.names() if (field := schema.field(name))]
     fields += schema.launch.values()
     words = [word.lower() for word in arguments.words]
-    named = [known for known in fields if all(word in known.name for word in words)]
+    named = [known for known in fields if _is_called(known.name, words)]
     found = named or [known for known in fields if _mentions(known, words)]
-    own = {name: text for name, text in OWN_KEYS.items() if all(word in name for word in words)}
+    own = {name: text for name, text in OWN_KEYS.items() if _is_called(name, words)}
     if not found and not own:
         raise ProblemError(_nothing(" ".join(arguments.words)), exit_code=2)
     for name, text in own.items():
-        print("\n".join([name, *_wrapped(text)]))
+        print("\n".join([name, *_guided(name), *_wrapped(text)]))
     for known in found:
-        print("\n".join([_headline(known), *_wrapped(known.help)]))
+        help_text = f"TRL: {known.help}" if known.name in GUIDES else known.help
+        print("\n".join([_headline(known), *_guided(known.name), *_wrapped(help_text)]))
     return 0
+
+
+def _is_called(name: str, words: list[str]) -> bool:
+    label = GUIDES[name].label.lower() if name in GUIDES else ""
+    return all(word in name for word in words) or all(word in label for word in words)
 
 
 def _mentions(field: Field, words: list[str]) -> bool:
@@ -71,6 +78,24 @@ def _headline(field: Field) -> str:
     choices = f", one of {', '.join(field.choices)}" if field.choices else ""
     stage = "" if len(field.stages) == len(STAGES) else f" [{_of(field)}]"
     return f"{field.name}{stage}: {field.kind}, default {default}{choices}"
+
+
+def _guided(name: str) -> list[str]:
+    guide = GUIDES.get(name)
+    if guide is None:
+        return []
+    lines = [*_wrapped(_label(guide)), *_wrapped(guide.effect)]
+    for choice, text in CHOICES.get(name, {}).items():
+        lines += _wrapped(f"- {choice}: {text}")
+    return lines
+
+
+def _label(guide: Guide) -> str:
+    unit = f" ({guide.unit})" if guide.unit else ""
+    if isinstance(guide.usual, str):
+        return f"{guide.label}{unit}, usual: {guide.usual}"
+    usual = "; ".join(f"{stage.upper()} {values}" for stage, values in guide.usual.items())
+    return f"{guide.label}{unit}, usual: {usual}"
 
 
 def _of(field: Field) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.recipe.check_values import RANGES
+from workbench.recipe.guide import GUIDES
 from workbench.recipe.schema import OWN_KEYS, STAGES, Field, load_schema
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCALARS = ["string", "number"]
+SAID = ("title", "description")
 TYPES: dict[str, list[str]] = {
     "int": ["integer"],
     "float": ["number"],
@@ -34,7 +36,7 @@ def json_schema() -> dict[str, Any]:
         }
         for stage in STAGES
     }
-    own: dict[str, Any] = {name: {"description": text} for name, text in OWN_KEYS.items()}
+    own: dict[str, Any] = {name: _told(name, text) for name, text in OWN_KEYS.items()}
     own["probe_prompts"] |= {"type": "array", "items": {"type": "string"}}
     # A bare `off` is false in YAML.
     own["shared_prefix"] |= {"enum": ["auto", "off", False]}
@@ -59,14 +61,15 @@ def _properties(stage: str) -> dict[str, Any]:
 def _either(properties: list[dict[str, Any]]) -> dict[str, Any]:
     """One property for settings of the same name in both stages, such as loss_type."""
     first, last = properties[0], properties[-1]
-    kinds = [{n: v for n, v in p.items() if n != "description"} for p in (first, last)]
+    words: dict[str, Any] = {name: last[name] for name in SAID if name in last}
+    kinds = [{n: v for n, v in p.items() if n not in words} for p in (first, last)]
     if kinds[0] == kinds[1]:
         return first
-    return {"description": last["description"], "anyOf": kinds}
+    return {**words, "anyOf": kinds}
 
 
 def _property(field: Field) -> dict[str, Any]:
-    result: dict[str, Any] = {"description": field.help}
+    result = _told(field.name, field.help)
     if field.choices:
         result |= _choices(field)
     else:
@@ -79,6 +82,14 @@ def _property(field: Field) -> dict[str, Any]:
     if high is not None:
         result["maximum"] = high
     return result
+
+
+def _told(name: str, text: str) -> dict[str, Any]:
+    """What an editor shows of a setting: the guide's words, then TRL's."""
+    guide = GUIDES.get(name)
+    if guide is None:
+        return {"description": text}
+    return {"title": guide.label, "description": f"{guide.effect}\n\n{text}"}
 
 
 def _choices(field: Field) -> dict[str, Any]:

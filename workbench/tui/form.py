@@ -1,88 +1,47 @@
-"""Which settings the editor shows, where the recipe holds them, and how typed text becomes values.
+"""Which settings the editor shows, in which order, and where the recipe holds each.
 
 No widget in here: the editor screen renders what this module says.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from workbench.recipe.guide import GUIDES, SECTIONS, Guide
 from workbench.recipe.recipe import Recipe
 from workbench.recipe.schema import OWN_KEYS, STAGES, Field, load_schema
-from workbench.recipe.yaml_edit import REMOVE, dump
-from workbench.recipe.yaml_file import parse
-
-KeyPath = tuple[str | int, ...]
+from workbench.recipe.yaml_edit import REMOVE
+from workbench.recipe.yaml_file import Path as KeyPath
+from workbench.tui.draft import value_at
+from workbench.tui.typed import to_text
 
 SHARED = "shared"
-# Section -> "key label" pairs; a section named like a stage holds that stage's own settings.
-SECTIONS: dict[str, tuple[tuple[str, str], ...]] = {
-    "Basics": (
-        ("title", "title"),
-        ("description", "description"),
-        ("model_name_or_path", "base model"),
-        ("dtype", "weights dtype"),
-        ("seed", "seed"),
-    ),
-    "LoRA": (
-        ("use_peft", "train a LoRA adapter"),
-        ("lora_r", "rank r"),
-        ("lora_alpha", "alpha"),
-        ("lora_dropout", "dropout"),
-        ("lora_target_modules", "target modules"),
-        ("use_rslora", "rank-stabilised"),
-        ("use_dora", "DoRA"),
-        ("load_in_4bit", "4-bit base (QLoRA)"),
-    ),
-    "SFT": (
-        ("learning_rate", "learning rate"),
-        ("num_train_epochs", "epochs"),
-        ("max_steps", "max steps"),
-        ("max_length", "max length (tokens)"),
-        ("packing", "pack short rows"),
-        ("completion_only_loss", "loss on answers only"),
-    ),
-    "DPO": (
-        ("beta", "beta"),
-        ("loss_type", "loss type"),
-        ("loss_weights", "loss weights"),
-        ("label_smoothing", "label smoothing"),
-        ("learning_rate", "learning rate"),
-        ("num_train_epochs", "epochs"),
-        ("max_steps", "max steps"),
-        ("max_length", "max length (tokens)"),
-        ("precompute_ref_log_probs", "precompute reference"),
-    ),
-    "Data": (
-        ("datasets", "data file"),
-        ("dataset_name", "dataset name"),
-        ("dataset_train_split", "train split"),
-        ("test_split_size", "held-out share"),
-    ),
-    "Training": (
-        ("per_device_train_batch_size", "batch size a device"),
-        ("gradient_accumulation_steps", "gradient accumulation"),
-        ("gradient_checkpointing", "gradient checkpointing"),
-        ("optim", "optimizer"),
-        ("lr_scheduler_type", "schedule"),
-        ("warmup_steps", "warmup steps"),
-        ("weight_decay", "weight decay"),
-        ("max_grad_norm", "max grad norm"),
-        ("bf16", "bf16 mixed precision"),
-        ("logging_steps", "log every (steps)"),
-        ("eval_strategy", "evaluate by"),
-        ("eval_steps", "evaluate every (steps)"),
-        ("save_strategy", "save by"),
-        ("save_steps", "save every (steps)"),
-        ("save_total_limit", "checkpoints kept"),
+OTHERS = "All other settings"
+# Settings that nearly always differ by stage; a staged recipe shows one row for each stage.
+PER_STAGE = (
+    *("dataset_name", "dataset_config", "dataset_train_split", "dataset_test_split"),
+    *("test_split_size", "learning_rate", "num_train_epochs", "max_steps", "loss_type"),
+)
+LONG_TEXT_CHARACTERS = 60
+SET_FIELDS: dict[str, tuple[str, Any, str]] = {
+    "path": ("str", None, "A hub name, a folder, or json, csv or parquet beside data files."),
+    "data_files": ("list", None, "The files of a set whose path is json, csv or parquet."),
+    "split": ("str", "train", "Which split is loaded; train[:10%] takes a part of it."),
+    "name": ("str", None, "Name of one of the configurations that a hub data set has."),
+    "data_dir": ("str", None, "A folder within the data set, whose files are taken."),
+    "columns": ("list", None, "The columns to keep; all where none is named."),
+    "fraction": (
+        "float",
+        None,
+        "Share of this set in the mixture, for all sets or for none. The mixture is the largest "
+        "one with these shares that repeats no row.",
     ),
 }
-# Shared settings that often differ by stage; a staged recipe shows one row for each stage.
-PER_STAGE = {"datasets", "dataset_name", "dataset_train_split", "test_split_size"}
-_FLAT_ONLY = {"dataset_name", "dataset_train_split"}
+"""Type, default and meaning of each field of TRL's DatasetConfig."""
+NAMED_SET = {"dataset_config": "name", "dataset_train_split": "split"}
+"""Settings that go with `dataset_name`, and their names in a mixture."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +49,20 @@ class Setting:
     """One row of the form.
 
     Attributes:
-        path: Where an edit is written, `("beta",)` or `("dpo", "beta")`.
+        path: Where an edit is written, `("beta",)`, `("dpo", "beta")`, `("datasets", 0, "split")`.
         label: Short name.
         section: Heading under which it stands.
         stage: `sft`, `dpo`, or `shared` by all stages.
-        kind: `text`, `switch` or `choice`: which control shows it.
-        value: The recipe's own value, None where TRL's default applies.
-        default: TRL's default.
+        kind: How it is edited: `text`, `long` (several lines), `switch`, `choice`, `losses`,
+            `modules`, or `add`, which appends to the list that `path` points behind.
+        value: The recipe's own value, None where another one applies.
+        fallback: What applies without: the value of all stages, else TRL's default.
+        inherited: Whether the fallback is the recipe's value for all stages.
+        origin: Where the value stands: `line 12`, or `line 5, for all stages`; empty for defaults.
         choices: Allowed values, empty = any.
-        help: TRL's help text.
-        fixed: Why it cannot be changed here, empty where it can.
+        help: What it means.
+        guide: What is known of it beyond TRL's help.
+        type_name: What typed text becomes, see `typed.from_text`.
     """
 
     path: KeyPath
@@ -108,11 +71,13 @@ class Setting:
     stage: str
     kind: str
     value: Any
-    default: Any
+    fallback: Any
     choices: tuple[str, ...]
     help: str
+    inherited: bool = False
+    origin: str = ""
+    guide: Guide | None = None
     type_name: str = "str"
-    fixed: str = ""
 
     @property
     def key(self) -> str:
@@ -120,39 +85,75 @@ class Setting:
         return str(self.path[-1])
 
     @property
+    def effective(self) -> Any:
+        """The value that applies."""
+        return self.fallback if self.value is None else self.value
+
+    @property
     def shown(self) -> str:
-        """The recipe's value as the text of an input."""
+        """The recipe's own value as the text of an input."""
         return to_text(self.value)
+
+    @property
+    def in_set(self) -> bool:
+        """Whether it belongs to one data set of a mixture."""
+        return len(self.path) > 1 and isinstance(self.path[-2], int)
+
+    def matches(self, words: str) -> bool:
+        """Whether every word occurs in its name, label or help, whatever the case."""
+        effect = self.guide.effect if self.guide else ""
+        text = f"{self.key} {self.label} {self.stage} {self.help} {effect}".casefold()
+        return all(word in text for word in words.casefold().split())
 
 
 def settings(recipe: Recipe) -> list[Setting]:
     """All rows of the form for a recipe, in order."""
-    rows: list[Setting] = []
-    for section, entries in SECTIONS.items():
-        own_stage = section.lower() if section.lower() in STAGES else ""
-        if own_stage and own_stage not in recipe.stages:
+    rows = {section: list[Setting]() for section in (*SECTIONS, OTHERS)}
+    for key, guide in GUIDES.items():
+        if key == "datasets":
+            rows[guide.section] += _mixtures(recipe, guide.section)
             continue
-        for key, label in entries:
-            for stage in _stages_of(recipe, key, own_stage):
-                row = _setting(recipe, key, label, section, stage)
-                if row is not None:
-                    rows.append(row)
-    rows += _others(recipe, {row.path for row in rows})
+        for row in _rows(recipe, key, guide.label, guide.section):
+            rows[row.section].append(row)
+    for key in (*load_schema().names(), *OWN_KEYS):
+        if key not in GUIDES:
+            rows[OTHERS] += _rows(recipe, key, key, OTHERS)
+    ordered = [row for section in rows.values() for row in section]
+    ordered += _unknown(recipe, {row.path for row in ordered})
     # With one stage there is nothing to tell apart.
-    return rows if len(recipe.stages) > 1 else [replace(row, stage=SHARED) for row in rows]
+    if len(recipe.stages) > 1:
+        return ordered
+    return [replace(row, stage=SHARED) for row in ordered]
 
 
-def _stages_of(recipe: Recipe, key: str, own_stage: str) -> Iterator[str]:
-    """The rows of one setting: its stage's, one for all stages, or one for each."""
-    if own_stage:
-        yield own_stage
+def _rows(recipe: Recipe, key: str, label: str, section: str) -> Iterator[Setting]:
+    """The rows of one setting: one for all stages, one for each, or that of its only stage."""
+    for stage in _stages_of(recipe, key):
+        known = load_schema().field(key, None if stage == SHARED else stage)
+        if stage == SHARED and len(recipe.stages) == 1:
+            known = load_schema().field(key, recipe.stages[0])
+        path: KeyPath = (stage, key) if recipe.staged and stage != SHARED else (key,)
+        if section.lower() in STAGES:
+            # What both stages know by one name, such as loss_type, stands where its stage does.
+            section = (stage if stage != SHARED else recipe.stages[0]).upper()
+        yield _row(recipe, path, label, section, stage, known)
+
+
+def _stages_of(recipe: Recipe, key: str) -> Iterator[str]:
+    if key in OWN_KEYS:
+        yield SHARED
         return
-    overriding = [s for s in recipe.stages if recipe.staged and key in _section(recipe, s)]
-    if recipe.staged and (key in PER_STAGE or len(overriding) == len(recipe.stages)):
-        yield from recipe.stages
+    known = load_schema().field(key)
+    stages = [stage for stage in recipe.stages if known and stage in known.stages]
+    if not recipe.staged:
+        yield from (SHARED for _ in stages)
         return
-    yield SHARED
-    yield from overriding
+    overriding = [stage for stage in stages if key in _section(recipe, stage)]
+    apart = bool(overriding) or key in PER_STAGE or stages != list(recipe.stages)
+    if stages and (key in recipe.data or not apart):
+        yield SHARED
+    if overriding or (apart and key not in recipe.data):
+        yield from stages
 
 
 def _section(recipe: Recipe, stage: str) -> dict[str, Any]:
@@ -160,30 +161,15 @@ def _section(recipe: Recipe, stage: str) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _setting(recipe: Recipe, key: str, label: str, section: str, stage: str) -> Setting | None:
-    single = stage if stage != SHARED else recipe.stages[-1]
-    known = load_schema().field(key, single) or load_schema().field(key)
-    path = (stage, key) if recipe.staged and stage != SHARED else (key,)
-    own = recipe.data if stage == SHARED else recipe.values(stage)
-    value = own.get(key)
-    if key == "datasets":
-        return _data_file(recipe, label, stage, path, own)
-    if section == "Data" and key in _FLAT_ONLY and _uses_mixture(own):
-        return None
-    if known is None and key not in OWN_KEYS:
-        return None
-    return _row(path, label, section, stage, value, known)
-
-
 def _row(
-    path: KeyPath, label: str, section: str, stage: str, value: Any, known: Field | None
+    recipe: Recipe, path: KeyPath, label: str, section: str, stage: str, known: Field | None
 ) -> Setting:
-    kind, choices = "text", known.choices if known else ()
-    if known and known.kind == "bool" and not isinstance(value, str):
-        kind = "switch"
-    elif known and known.kind == "str" and choices and (value is None or value in choices):
-        kind = "choice"
-    fixed = "a longer value: edit it in the file" if isinstance(value, dict) else ""
+    key = str(path[-1])
+    place = recipe.data if len(path) == 1 else _section(recipe, str(path[0]))
+    value = place.get(key)
+    inherited = len(path) > 1 and key in recipe.data and key not in place
+    fallback = recipe.data[key] if inherited else known.default if known else None
+    kind, type_name = _kind(key, known, value)
     return Setting(
         path=path,
         label=label,
@@ -191,109 +177,117 @@ def _row(
         stage=stage,
         kind=kind,
         value=value,
-        default=known.default if known else None,
-        choices=choices,
-        help=known.help if known else OWN_KEYS.get(str(path[-1]), ""),
-        type_name=known.kind if known else "str",
-        fixed=fixed,
+        fallback=fallback,
+        choices=known.choices if known else (),
+        help=" ".join((known.help if known else OWN_KEYS.get(key, "")).split()),
+        inherited=inherited,
+        origin=_origin(recipe, (key,) if inherited else path, inherited),
+        guide=GUIDES.get(key),
+        type_name=type_name,
     )
 
 
-def _uses_mixture(own: dict[str, Any]) -> bool:
-    return bool(own.get("datasets"))
+def _kind(key: str, known: Field | None, value: Any) -> tuple[str, str]:
+    """How a setting is edited, and the type of what is typed."""
+    if key == "probe_prompts":
+        return "long", "lines"
+    if isinstance(value, str) and ("\n" in value or len(value) > LONG_TEXT_CHARACTERS):
+        return "long", "str"
+    if known is None:
+        return "text", "str" if key in OWN_KEYS or isinstance(value, str) else "any"
+    if key == "loss_type" and known.kind == "list":
+        return "losses", "list"
+    if key == "lora_target_modules":
+        return "modules", "list"
+    if known.kind == "bool" and not isinstance(value, str):
+        return "switch", "bool"
+    if known.kind == "str" and known.choices and (value is None or value in known.choices):
+        return "choice", "str"
+    return "text", known.kind
 
 
-def _data_file(
-    recipe: Recipe, label: str, stage: str, path: KeyPath, own: dict[str, Any]
-) -> Setting | None:
-    """The one local file of a `datasets` list as a plain text; longer lists stay in the file."""
-    entries = own.get("datasets")
-    if not entries:
-        return None
-    simple = (
-        isinstance(entries, list)
-        and len(entries) == 1
-        and isinstance(entries[0], dict)
-        and isinstance(entries[0].get("data_files"), str)
-    )
-    known = load_schema().field("datasets")
-    return Setting(
-        path=path,
-        label=label if simple else "datasets",
-        section="Data",
-        stage=stage,
-        kind="text",
-        value=entries[0]["data_files"] if simple else entries,
-        default=None,
-        choices=(),
-        help=known.help if known else "",
-        type_name="data_file" if simple else "list",
-        fixed="" if simple else "a mixture of data sets: edit it in the file",
-    )
-
-
-def _others(recipe: Recipe, shown: set[KeyPath]) -> list[Setting]:
-    """What the recipe sets beyond the form's own list, so that nothing it does is hidden."""
-    rows = []
-    hidden = {"probe_prompts", "datasets", *STAGES, *OWN_KEYS}
-    places = [((), recipe.data), *(((stage,), _section(recipe, stage)) for stage in recipe.stages)]
-    for prefix, values in places:
-        for key, value in values.items():
-            path = (*prefix, key)
-            if path in shown or key in hidden or not isinstance(key, str):
-                continue
-            stage = prefix[0] if prefix else SHARED
-            known = load_schema().field(key, prefix[0] if prefix else None)
-            rows.append(_row(path, key, "More from the file", stage, value, known))
-    return rows
-
-
-def to_text(value: Any) -> str:
-    """A YAML value as one types it: `5e-5`, `q_proj, v_proj`, `true`, empty for none."""
-    if value is None:
+def _origin(recipe: Recipe, path: KeyPath, inherited: bool) -> str:
+    mark = recipe.document.marks.get(path)
+    if mark is None:
         return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        return _float_text(value)
-    if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
-        return ", ".join(to_text(item) for item in value)
-    return dump(value)
+    return f"line {mark.line}, for all stages" if inherited else f"line {mark.line}"
 
 
-def _float_text(value: float) -> str:
-    """`0.1`, `3`, `5e-5`: as short as reads back exactly."""
-    text = f"{value:.1e}" if 0 < abs(value) < 0.001 else f"{value:g}"
-    if float(text) != value:
-        return dump(value)
-    mantissa, sign, exponent = text.partition("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}" if sign else text
+def _mixtures(recipe: Recipe, section: str) -> Iterator[Setting]:
+    """The data sets of each `datasets` list, a row for each field, and one that adds a set."""
+    places: list[tuple[str, KeyPath]] = [(SHARED, ("datasets",))]
+    if recipe.staged:
+        stages = [s for s in recipe.stages if "datasets" in _section(recipe, s)]
+        shared = "datasets" in recipe.data
+        places = places if shared else []
+        # Where nothing says otherwise, each stage gets its own data.
+        names = stages if shared else list(recipe.stages)
+        places += [(stage, (stage, "datasets")) for stage in names]
+    for stage, path in places:
+        place = recipe.data if len(path) == 1 else _section(recipe, str(path[0]))
+        entries = place.get("datasets") or []
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            yield _row(recipe, path, "datasets", section, stage, load_schema().field("datasets"))
+            continue
+        for index, entry in enumerate(entries):
+            yield from _one_set(recipe, (*path, index), entry, section, stage)
+        help_text = "A hub name, a folder, or a file of pairs or texts (JSONL, JSON, CSV, Parquet)."
+        label = "+ add a data set"
+        end = (*path, len(entries))
+        yield Setting(
+            end, label, section, stage, "add", None, None, (), help_text, type_name="new_set"
+        )
 
 
-def from_text(setting: Setting, text: str) -> Any:
-    """What a typed text means for a setting.
-
-    Returns:
-        A value of the setting's type; the text itself where it is none (the check then says
-        what is wrong with it); `REMOVE` for an empty text, which brings TRL's default back.
-    """
-    text = text.strip()
-    if not text:
-        return REMOVE
-    if setting.type_name in ("str", "data_file"):
-        return _as_data_file(setting, text) if setting.type_name == "data_file" else text
-    if setting.type_name == "list":
-        return [_scalar(part.strip()) for part in text.strip("[]").split(",") if part.strip()]
-    return _scalar(text)
+def added_set(recipe: Recipe | None, path: KeyPath, entry: dict[str, Any]) -> dict[KeyPath, Any]:
+    """The changes that add a data set; one that `dataset_name` names becomes the first of them."""
+    *place, _, index = path
+    holder = value_at(recipe, tuple(place)) or {}
+    name = holder.get("dataset_name")
+    if index or not name:
+        return {path: entry}
+    first = {"path": name}
+    for key, own in NAMED_SET.items():
+        if holder.get(key) is not None:
+            first[own] = holder[key]
+    gone = {(*place, key): REMOVE for key in ("dataset_name", *NAMED_SET) if key in holder}
+    return {path[:-1]: [first, entry], **gone}
 
 
-def _as_data_file(setting: Setting, text: str) -> Any:
-    kind = "json" if not text.endswith((".csv", ".parquet")) else text.rpartition(".")[2]
-    return [{"path": kind, "data_files": text}]
+def _one_set(
+    recipe: Recipe, path: KeyPath, entry: dict[str, Any], section: str, stage: str
+) -> Iterator[Setting]:
+    number = int(path[-1]) + 1
+    for key in (*SET_FIELDS, *(key for key in entry if key not in SET_FIELDS)):
+        type_name, default, help_text = SET_FIELDS.get(key, ("any", None, "TRL does not know it."))
+        value = entry.get(key)
+        if key == "data_files" and isinstance(value, str | None):
+            type_name = "str"
+        yield Setting(
+            path=(*path, key),
+            label=f"set {number}  {key.replace('_', ' ')}",
+            section=section,
+            stage=stage,
+            kind="text",
+            value=value,
+            fallback=default,
+            choices=(),
+            help=help_text,
+            origin=_origin(recipe, (*path, key), inherited=False),
+            type_name=type_name,
+        )
 
 
-def _scalar(text: str) -> Any:
-    document = parse(f"k: {text}", "")
-    value = document.data.get("k")
-    simple = not document.problems and isinstance(value, bool | int | float)
-    return value if simple else text
+def _unknown(recipe: Recipe, shown: set[KeyPath]) -> Iterator[Setting]:
+    """What the recipe sets and no row shows yet, so that nothing in it is hidden."""
+    places: list[tuple[KeyPath, dict[str, Any]]] = [((), recipe.data)]
+    places += [((stage,), _section(recipe, stage)) for stage in recipe.stages if recipe.staged]
+    for prefix, values in places:
+        for key in values:
+            path = (*prefix, key)
+            mixture = key == "datasets" and any(found[: len(path)] == path for found in shown)
+            if path in shown or mixture or (not prefix and key in STAGES):
+                continue
+            stage = str(prefix[0]) if prefix else SHARED
+            known = load_schema().field(str(key), str(prefix[0]) if prefix else None)
+            yield _row(recipe, path, str(key), OTHERS, stage, known)

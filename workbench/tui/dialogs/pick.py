@@ -25,9 +25,11 @@ class PickDialog(Dialog[int]):
     """
 
     DEFAULT_CSS = """
-    PickDialog Rows { height: auto; max-height: 16; border: none; background: $panel; padding: 0; }
+    PickDialog Rows {
+        height: auto; max-height: 16; border: none; background: $panel; padding: 0;
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
     PickDialog Rows:focus { border: none; background-tint: $foreground 0%; }
-    PickDialog Rows > .option-list--option { text-wrap: nowrap; text-overflow: ellipsis; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,space", "choose", "Choose", show=False, id="pick.choose"),

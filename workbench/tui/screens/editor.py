@@ -3,132 +3,128 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import Static
+from textual.widgets import Input, OptionList, Static
 
-from workbench.base.paths import safe_name
 from workbench.base.problems import Problem, ProblemError
-from workbench.base.tail import read_small
+from workbench.recipe.yaml_edit import REMOVE, edit
+from workbench.recipe.yaml_file import Path as KeyPath
 from workbench.tui.checking import Checked, check_text, totals_line
-from workbench.tui.dialogs.confirm import ConfirmDialog
-from workbench.tui.form import SHARED, KeyPath, Setting, settings, to_text
+from workbench.tui.draft import difference, value_at
+from workbench.tui.form import SHARED, Setting, added_set, settings
 from workbench.tui.messages import Failed, RecipeChecked
+from workbench.tui.picking import pick
 from workbench.tui.render import join, lines, next_line, path_text, plain, problem_line
-from workbench.tui.screens.base import WorkbenchScreen
-from workbench.tui.widgets.setting_form import SettingForm
-from workbench.tui.widgets.setting_row import SettingRow
+from workbench.tui.screens.draft_screen import DraftScreen, Then
+from workbench.tui.screens.editor_keys import KEYS
+from workbench.tui.setting_help import choice_lines, setting_help
+from workbench.tui.typed import from_text
+from workbench.tui.widgets.setting_list import CellInput, SettingList
+from workbench.tui.widgets.steady_input import SteadyInput
 
 DEBOUNCE_SECONDS = 0.3
-NEEDS_FORM = ("save", "save_as", "run", "undo")
+NEEDS_FORM = (
+    *("edit", "type", "turn", "step", "reset", "restore", "search", "next_problem", "info"),
+    *("save_as", "run", "save"),
+)
+NEEDS_TEXT = ("undo", "redo", "diff", "raw")
 
 
-class EditorScreen(WorkbenchScreen):
-    """Edits one recipe.
-
-    Args:
-        path: Its file.
-        origin: `shipped`, `user` or `local`; a shipped one is saved as a copy.
-    """
+class EditorScreen(DraftScreen):
+    """Edits one recipe."""
 
     MODE = "recipes"
     CSS_PATH = "editor.tcss"
     HELP_TITLE = "Editor"
     HELP_TEXT = (
-        "Every value is one of TRL's own settings; an empty one takes TRL's default. Comments and "
-        "order of the file stay as they are. Up and down move, page up and page down go from "
-        "section to section, left, right or enter change a choice, space turns a switch."
+        "Every value is one of TRL's own settings; where it says default, the file says nothing. "
+        "Comments and order of the file stay as they are. Page up and page down go from section "
+        "to section. • marks what differs from the file, ! what has a problem."
     )
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "Save", id="editor.save", tooltip="Save the recipe"),
-        Binding("f2", "save_as", "Save as", id="editor.save-as", tooltip="Save under a new name"),
-        Binding(
-            "f5,r",
-            "run",
-            "Run",
-            key_display="f5",
-            id="editor.run",
-            tooltip="Save, look the recipe over and start training",
-        ),
-        Binding(
-            "ctrl+z",
-            "undo",
-            "Undo value",
-            id="editor.undo",
-            tooltip="Give this setting its saved value again",
-        ),
-        Binding(
-            "escape,q",
-            "leave",
-            "Back",
-            key_display="esc",
-            id="editor.leave",
-            tooltip="Back to the list; asks when there are unsaved changes",
-        ),
-        Binding("f1,question_mark", "app.help", "Help", key_display="f1", id="editor.help"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     def __init__(self, path: Path, origin: str) -> None:
-        super().__init__()
-        self._path = path
-        self._origin = origin
-        self._text = ""
-        self._changes: dict[KeyPath, Any] = {}
+        super().__init__(path, origin)
         self._number = 0
         self._timer: Timer | None = None
         self._checked: Checked | None = None
-        self._loaded = False
-
-    @property
-    def unsaved(self) -> bool:
-        """Whether there are edits that no file holds."""
-        return bool(self._changes)
+        self._rows: list[Setting] = []
+        self._read_problems: tuple[Problem, ...] = ()
 
     def compose_body(self) -> ComposeResult:
-        """Name, form and help, totals, problems."""
+        """Name, form and help, totals, problems. What the keys do depends on the file."""
+        self._read_problems = self.open_file()
         yield Static("", id="name", markup=False)
-        with Horizontal(id="middle"), VerticalScroll(id="help", can_focus=False):
-            yield Static("", id="help-text", markup=False)
+        yield SteadyInput(id="search", placeholder="words of a setting's name or help")
+        with Horizontal(id="middle"):
+            with Vertical(id="left"):
+                yield SettingList()
+                yield Static("", id="unreadable", markup=False)
+            with VerticalScroll(id="help", can_focus=False):
+                yield Static("", id="help-text", markup=False)
         with VerticalScroll(id="verdict", can_focus=False):
             yield Static("Checking ...", id="totals", markup=False)
             yield Static("", id="problems", markup=False)
 
     def on_mount(self) -> None:
-        """Read the file and build the form of it."""
+        """Show what the file holds."""
+        if self._read_problems:
+            self._show_unreadable(self._read_problems)
+        else:
+            self.show_draft()
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether there are edits that no file holds, be it a value that is being typed."""
+        return super().unsaved or (self._draft is not None and self.form.half_typed)
+
+    @property
+    def form(self) -> SettingList:
+        """The settings."""
+        return self.query_one(SettingList)
+
+    def show_draft(self) -> None:
+        """Show the draft as it is now, and check it."""
+        now = self.draft.now
         self._show_name()
-        self.call_next(self._load)
-
-    async def _load(self) -> None:
-        from workbench.recipe.recipe import load_recipe
-
-        try:
-            recipe = load_recipe(self._path)
-        except ProblemError as error:
-            self._show_checked(Checked(None, error.problems, ()))
-            await self.query_one("#middle").mount(
-                Static(_unreadable(self._path), id="unreadable"), before=0
-            )
-            self.refresh_bindings()
+        self.set_class(now.recipe is None, "-unreadable")
+        if now.recipe is None:
+            self._show_unreadable(now.problems)
             return
-        self._text = recipe.text
-        self._loaded = True
-        form = SettingForm(settings(recipe))
-        await self.query_one("#middle").mount(form, before=0)
-        first = next((row for row in form.rows if not row.setting.fixed), None)
-        if first is not None:
-            first.children[1].focus()
-        self._check_soon(at_once=True)
+        self._rows = settings(now.recipe)
+        changed = [row.path for row in self._rows if self.draft.is_changed(row.path)]
+        self.form.show(self._rows, changed)
+        if self.focused is None:
+            self.form.lines.focus()
+        self._show_help()
+        self._check_soon(now.text, at_once=True)
+
+    def _show_unreadable(self, problems: tuple[Problem, ...]) -> None:
+        self.add_class("-unreadable")
+        self._show_name()
+        step = "Press y to mend it here, or mend it in a text editor and open it again."
+        if self._draft is None:
+            step = "Press escape, and open it again once that is mended."
+        self.query_one("#unreadable", Static).update(
+            lines(
+                plain("This file cannot be shown as a form; what is wrong with it stands below.\n"),
+                join(("file  ", "$muted"), path_text(self._path)),
+                next_line(step),
+            )
+        )
+        self._show_checked(Checked(None, problems, ()))
 
     def _show_name(self) -> None:
-        count = len(self._changes)
+        count = self.draft.unsaved_count if self.unsaved else 0
         note = "shipped: saving makes a copy of your own" if self._origin == "shipped" else ""
         state = f"{count} unsaved change{'s' if count > 1 else ''}" if count else note
         style = "$accent" if count else "$muted"
@@ -136,46 +132,272 @@ class EditorScreen(WorkbenchScreen):
             join(plain(self._path.stem, style="bold"), ("   " + state, style))
         )
 
-    @on(events.DescendantFocus)
-    def _focus_moved(self) -> None:
-        form = self.query(SettingForm)
-        row = form.first().current if form else None
-        if row is not None:
-            self.query_one("#help-text", Static).update(_help(row.setting))
-            self.query_one("#help").scroll_home(animate=False)
+    @on(OptionList.OptionHighlighted)
+    def _show_help(self) -> None:
+        row = self.form.current
+        self.query_one("#help-text", Static).update(setting_help(row) if row else "")
+        self.query_one("#help").scroll_home(animate=False)
 
-    @on(SettingRow.Changed)
-    def _setting_changed(self, event: SettingRow.Changed) -> None:
-        setting = event.row.setting
-        if event.value is setting.value or _same(event.value, setting):
-            self._changes.pop(setting.path, None)
+    @on(OptionList.OptionSelected)
+    def _clicked(self) -> None:
+        self.action_edit()
+
+    def change(self, changes: Mapping[KeyPath, Any], about: KeyPath) -> None:
+        """Write values into the draft; one that is the default anyway leaves it."""
+        try:
+            changed = self.draft.edit(self._settled(changes), about)
+        except ProblemError as error:
+            self.app.post_message(Failed("The value could not be written", error.problems))
+            return
+        if changed:
+            self.show_draft()
+
+    def _settled(self, changes: Mapping[KeyPath, Any]) -> dict[KeyPath, Any]:
+        """The changes, without values that say no more than silence where the file is silent."""
+        rows = {row.path: row for row in self._rows}
+        result = dict(changes)
+        for path, value in changes.items():
+            row = rows.get(path)
+            silent = value_at(self.draft.saved.recipe, path) is None
+            if row and row.kind in ("switch", "choice") and silent and value == row.fallback:
+                result[path] = REMOVE
+        return result
+
+    def action_edit(self) -> None:
+        """Turn a switch, choose from a list, or type."""
+        row = self.form.current
+        if row is None:
+            return
+        if row.kind == "switch":
+            self.action_turn()
+        elif not pick(self, row):
+            self.form.edit()
+
+    def action_type(self) -> None:
+        """Type the value, whatever it is."""
+        if (row := self.form.current) is not None and row.kind != "long":
+            self.form.edit()
         else:
-            self._changes[setting.path] = event.value
-        event.row.mark(changed=setting.path in self._changes)
-        self._show_name()
-        self._check_soon()
+            self.action_edit()
 
-    def _check_soon(self, *, at_once: bool = False) -> None:
+    def action_turn(self) -> None:
+        """Turn a switch over; anything else is edited."""
+        row = self.form.current
+        if row is not None and row.kind == "switch":
+            self.change({row.path: not row.effective}, row.path)
+        else:
+            self.action_edit()
+
+    def action_step(self, by: int) -> None:
+        """Take the next or previous of a setting's choices."""
+        row = self.form.current
+        if row is not None and row.kind == "choice":
+            index = row.choices.index(row.effective) if row.effective in row.choices else -by
+            value = row.choices[(index + by) % len(row.choices)]
+            self.change({row.path: value}, row.path)
+        elif row is not None and row.kind == "switch":
+            self.action_turn()
+
+    def action_reset(self) -> None:
+        """Take the value out of the recipe; the first field of a data set takes the whole set."""
+        row = self.form.current
+        if row is None or (row.value is None and not row.in_set):
+            return
+        whole = row.in_set and row.key == "path"
+        path = row.path[:-1] if whole else row.path
+        alone = whole and len(value_at(self.draft.now.recipe, path[:-1])) == 1
+        self.change({path[:-1] if alone else path: REMOVE}, row.path)
+
+    def action_restore(self) -> None:
+        """Give the setting the value that the file has."""
+        row = self.form.current
+        if row is not None and self.draft.is_changed(row.path):
+            value = value_at(self.draft.saved.recipe, row.path)
+            self.change({row.path: REMOVE if value is None else value}, row.path)
+
+    @on(CellInput.Finished)
+    def _typed(self, event: CellInput.Finished) -> None:
+        if self.form.edited is None:
+            return
+        self._end_typing(taken=event.taken)
+        for _ in range(abs(event.move)):
+            if event.move > 0:
+                self.form.lines.action_cursor_down()
+            else:
+                self.form.lines.action_cursor_up()
+
+    def _end_typing(self, *, taken: bool = True) -> None:
+        row, text = self.form.edited, self.form.cell.value
+        if row is None:
+            return
+        self.form.end_edit()
+        if taken and text != row.shown:
+            self.change(self._changes(row, text), row.path)
+        self._check_soon(self.draft.now.text)
+
+    def save(self, then: Then = None) -> None:
+        """Save, a value that is being typed included."""
+        self._end_typing()
+        super().save(then)
+
+    def action_save_as(self) -> None:
+        """Save under a new name, a value that is being typed included."""
+        self._end_typing()
+        super().action_save_as()
+
+    def _changes(self, row: Setting, text: str) -> dict[KeyPath, Any]:
+        value = from_text(row.type_name, text)
+        if value is REMOVE and row.value is None:
+            return {}
+        recipe = self.draft.now.recipe
+        return added_set(recipe, row.path, value) if row.kind == "add" else {row.path: value}
+
+    @on(Input.Changed, "CellInput")
+    def _typing(self, event: Input.Changed) -> None:
+        """Check the recipe as it would be with the half-typed value."""
+        row = self.form.edited
+        if row is not None:
+            self._check_soon(self.draft.now.text, self._changes(row, event.value))
+
+    def action_search(self) -> None:
+        """Ask for words."""
+        self.add_class("-searching")
+        self.query_one("#search", Input).focus()
+
+    @on(Input.Changed, "#search")
+    def _search_typed(self, event: Input.Changed) -> None:
+        self.form.search(event.value)
+        self._show_help()
+
+    @on(Input.Submitted, "#search")
+    def _search_done(self) -> None:
+        self.form.lines.focus()
+
+    def _end_search(self) -> None:
+        row = self.form.current
+        self.query_one("#search", Input).value = ""
+        self.form.search("")
+        self.remove_class("-searching")
+        self.form.lines.focus()
+        if row is not None:
+            self.form.lines.go_to(row.path)
+
+    def action_leave(self) -> None:
+        """End the search, or go back to the list."""
+        if self.has_class("-searching"):
+            self._end_search()
+        else:
+            super().action_leave()
+
+    def action_undo(self) -> None:
+        """Take the last edit back."""
+        self._travel(self.draft.undo(), "There is nothing to undo.")
+
+    def action_redo(self) -> None:
+        """Make the undone edit again."""
+        self._travel(self.draft.redo(), "There is nothing to redo.")
+
+    def _travel(self, about: KeyPath | None, nothing: str) -> None:
+        if about is None:
+            self.bench.say(nothing)
+            return
+        self.show_draft()
+        self.form.lines.go_to(about)
+
+    def action_diff(self) -> None:
+        """Show what differs from the file."""
+        from workbench.tui.dialogs.read import ReadDialog, diff_text
+
+        changed = difference(self.draft.saved.text, self.draft.now.text)
+        if changed:
+            self.app.push_screen(ReadDialog("- the file   + unsaved", diff_text(changed)))
+        else:
+            self.bench.say("Nothing differs from the file.")
+
+    def action_info(self) -> None:
+        """Show all that is known of the setting under the cursor."""
+        from workbench.tui.dialogs.read import ReadDialog
+
+        if (row := self.form.current) is not None:
+            text = lines(setting_help(row), *choice_lines(row))
+            self.app.push_screen(ReadDialog(plain(row.label), text))
+
+    def action_problems(self) -> None:
+        """Show all problems; the screen has room for a few."""
+        from workbench.tui.dialogs.read import ReadDialog
+
+        problems = self._checked.problems if self._checked else ()
+        if problems:
+            text = lines(*map(problem_line, problems))
+            self.app.push_screen(ReadDialog(f"Problems of {self._path.name}", text))
+        else:
+            self.bench.say("There are no problems.")
+
+    def action_raw(self) -> None:
+        """Edit the recipe as text."""
+        from workbench.recipe.yaml_file import parse
+        from workbench.tui.dialogs.text import TextDialog
+
+        now, row = self.draft.now, self.form.current
+        mark = now.recipe.document.marks.get(row.path) if now.recipe and row else None
+        dialog = TextDialog(
+            self._path.name,
+            now.text,
+            check=lambda text: tuple(parse(text, self._path.name).problems),
+            line=mark.line if mark else 1,
+            numbered=True,
+        )
+        self.app.push_screen(dialog, self._take_text)
+
+    def _take_text(self, text: str | None) -> None:
+        if text is not None and self.draft.rewrite(text):
+            self.show_draft()
+            self.refresh_bindings()
+
+    def action_next_problem(self) -> None:
+        """Go to the next setting that a problem names."""
+        problems = self._checked.problems if self._checked else ()
+        faulty = [row.path for row in self._rows if any(_concerns(p, row) for p in problems)]
+        if not faulty:
+            self.bench.say("No setting has a problem.")
+            return
+        order = [row.path for row in self._rows]
+        here = order.index(self.form.current.path) if self.form.current else -1
+        later = [path for path in faulty if order.index(path) > here]
+        self.form.lines.go_to((later or faulty)[0])
+
+    def action_run(self) -> None:
+        """Save what is unsaved, then look the recipe over."""
+        if self.unsaved:
+            self.save(then=self._review)
+        else:
+            self._review()
+
+    def _review(self) -> None:
+        self.bench.actions.review(self._path, self._path.stem)
+
+    def _check_soon(
+        self, text: str, changes: Mapping[KeyPath, Any] | None = None, *, at_once: bool = False
+    ) -> None:
         self._number += 1
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(0.001 if at_once else DEBOUNCE_SECONDS, self._check)
+        number = self._number
+        delay = 0.001 if at_once else DEBOUNCE_SECONDS
+        self._timer = self.set_timer(delay, lambda: self._check(number, text, changes or {}))
 
-    def _check(self) -> None:
-        number, changes = self._number, dict(self._changes)
+    def _check(self, number: int, text: str, changes: Mapping[KeyPath, Any]) -> None:
         self.run_worker(
-            lambda: self._check_in_thread(number, changes),
+            lambda: self._check_in_thread(number, text, changes),
             thread=True,
             exclusive=True,
             exit_on_error=False,
             group="check",
         )
 
-    def _check_in_thread(self, number: int, changes: dict[KeyPath, Any]) -> None:
-        from workbench.recipe.yaml_edit import edit
-
+    def _check_in_thread(self, number: int, text: str, changes: Mapping[KeyPath, Any]) -> None:
         try:
-            text = edit(self._text, changes)
+            text = edit(text, changes)
         except ProblemError as error:
             checked = Checked(None, error.problems, ())
         else:
@@ -196,143 +418,16 @@ class EditorScreen(WorkbenchScreen):
         good = Content.styled("✓ no problems", "$success")
         self.query_one("#problems", Static).update(lines(*problems) if problems else good)
         self.set_class(bool(checked.problems), "-faulty")
-        for row in self.query(SettingRow):
-            row.mark(faulty=any(_concerns(problem, row.setting) for problem in checked.errors))
+        self.form.mark_faulty(
+            [row.path for row in self._rows if any(_concerns(p, row) for p in checked.errors)]
+        )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A file that does not read can only be left."""
-        return None if action in NEEDS_FORM and not self._loaded else True
-
-    def action_undo(self) -> None:
-        """Give the setting under the cursor its saved value again."""
-        form = self.query(SettingForm)
-        row = form.first().current if form else None
-        if row is not None:
-            row.undo()
-
-    def action_save(self) -> None:
-        """Save in place, or under a new name where that is not possible."""
-        self._save()
-
-    def action_save_as(self) -> None:
-        """Save under a new name among the user's recipes."""
-        self._save_as()
-
-    def action_run(self) -> None:
-        """Save what is unsaved, then look the recipe over."""
-        if self.unsaved:
-            self._save(then=self._review)
-        else:
-            self._review()
-
-    def _review(self) -> None:
-        self.bench.actions.review(self._path, self._path.stem)
-
-    def _save(self, then: Callable[[], None] | None = None) -> None:
-        if self._origin == "shipped":
-            self._save_as(then)
-            return
-        if not self.unsaved and self._path.exists():
-            self.bench.say("Nothing has changed since the last save.")
-        elif self._changed_on_disk():
-            text = plain("Another program changed the file since you opened it.")
-            dialog = ConfirmDialog("Overwrite it?", text, yes="Overwrite")
-            self.app.push_screen(dialog, lambda yes: self._write(None, then) if yes else None)
-        else:
-            self._write(None, then)
-
-    def _changed_on_disk(self) -> bool:
-        try:
-            return read_small(self._path) != self._text
-        except FileNotFoundError:
-            return False
-        except (OSError, UnicodeDecodeError):
-            return True
-
-    def _save_as(self, then: Callable[[], None] | None = None) -> None:
-        from workbench.tui.dialogs.name import NameDialog
-
-        prefix = "my-" if self._origin == "shipped" else ""
-        suffix = "" if self._origin == "shipped" else "-2"
-        name = safe_name(f"{prefix}{self._path.stem}{suffix}")
-        text = join("It goes to ", path_text(self.bench.services.paths.recipes), ".")
-        taken = self.bench.services.recipe_taken
-        dialog = NameDialog("Save the recipe as", text, value=name, taken=taken)
-        self.app.push_screen(dialog, lambda name: self._write(name, then) if name else None)
-
-    def _write(self, name: str | None, then: Callable[[], None] | None) -> None:
-        """Write the edited text to its own file (no name) or to a new one."""
-        from workbench.recipe.catalog import Catalog
-        from workbench.recipe.yaml_edit import edit
-
-        services = self.bench.services
-        catalog = Catalog(services.paths, services.cwd)
-        try:
-            text = edit(self._text, self._changes)
-            if name is None:
-                catalog.save(self._path, text)
-            else:
-                self._path = catalog.save_as(text, name, source=self._path)
-                self._origin = "user"
-        except ProblemError as error:
-            self.app.post_message(Failed("The recipe could not be saved", error.problems))
-            return
-        self._saved()
-        self.bench.say(f"Saved {self._path.name}.")
-        if then is not None:
-            then()
-
-    def _saved(self) -> None:
-        """What is in the file now is what later edits are compared with."""
-        from workbench.recipe.recipe import load_recipe
-
-        self._changes.clear()
-        try:
-            recipe = load_recipe(self._path)
-        except ProblemError as error:
-            self._show_checked(Checked(None, error.problems, ()))
-            return
-        self._text = recipe.text
-        known = {setting.path: setting for setting in settings(recipe)}
-        for row in self.query(SettingRow):
-            row.setting = known.get(row.setting.path, row.setting)
-            row.mark(changed=False)
-        self._show_name()
-        self._check_soon(at_once=True)
-
-    def action_leave(self) -> None:
-        """Back to the list, not without a question when edits would be lost."""
-        if not self.unsaved:
-            self._leave()
-            return
-        text = plain(f"{len(self._changes)} unsaved changes would be lost.")
-        dialog = ConfirmDialog("Leave without saving?", text, yes="Leave")
-        self.app.push_screen(dialog, lambda yes: self._leave() if yes else None)
-
-    def _leave(self) -> None:
-        from workbench.tui.screens.recipes import RecipesScreen
-
-        self._changes.clear()
-        below = self.app.screen_stack[-2] if len(self.app.screen_stack) > 1 else None
-        self.app.pop_screen()
-        if isinstance(below, RecipesScreen):
-            below.select(self._path)
-
-
-def _same(value: Any, setting: Setting) -> bool:
-    """Whether a new value is what the file says, or TRL's default where the file is silent."""
-    if setting.value is None and value is not None:
-        return setting.kind != "text" and bool(value == setting.default)
-    return type(value) is type(setting.value) and bool(value == setting.value)
-
-
-def _unreadable(path: Path) -> Content:
-    step = "Mend it in a text editor, then press escape and enter to open it again."
-    return lines(
-        plain("This file cannot be shown as a form; what is wrong with it stands below.\n"),
-        join(("file  ", "$muted"), path_text(path)),
-        next_line(step),
-    )
+        """A file that does not read can only be mended as text, or left."""
+        if action in NEEDS_TEXT:
+            return None if self._draft is None else True
+        readable = self._draft is not None and self._draft.now.recipe is not None
+        return None if action in NEEDS_FORM and not readable else True
 
 
 def _concerns(problem: Problem, setting: Setting) -> bool:
@@ -341,13 +436,3 @@ def _concerns(problem: Problem, setting: Setting) -> bool:
     if found is None:
         return False
     return found[1] is None or setting.stage in (found[1], SHARED)
-
-
-def _help(setting: Setting) -> Content:
-    default = to_text(setting.default) or "none"
-    own = setting.path[-1] in ("title", "description", "probe_prompts")
-    facts = "" if own else f"  {setting.type_name}, default {default}"
-    where = "" if setting.stage == SHARED else f", {setting.stage} only"
-    head = join(plain(setting.key, style="bold $primary"), (facts + where, "$muted"))
-    choices = f" One of: {', '.join(setting.choices)}." if setting.choices else ""
-    return lines(head, plain(" ".join(setting.help.split()) + choices))

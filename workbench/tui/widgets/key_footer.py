@@ -21,13 +21,17 @@ class KeyFooter(Footer):
     Help stays, for it lists what was left out.
     """
 
+    _composed_width = 0
+
     def compose(self) -> ComposeResult:
         """The keys that fit."""
-        yield from _fitting(list(super().compose()), self.app.size.width)
+        self._composed_width = self.app.size.width
+        yield from _fitting(list(super().compose()), self._composed_width)
 
     async def on_resize(self, event: events.Resize) -> None:
         """Another width takes other keys."""
-        self.call_after_refresh(self.recompose)
+        if self.app.size.width != self._composed_width:
+            self.call_after_refresh(self.recompose)
 
 
 def _fitting(keys: Sequence[Widget], width: int) -> list[Widget]:
