@@ -14,6 +14,8 @@ Make = Callable[..., Recipe]
 HEAD = (
     "model_name_or_path: org/model\ndataset_name: org/pairs\nlearning_rate: 1e-5\nuse_peft: true\n"
 )
+ONE_ROW = "per_device_train_batch_size: 1\nlogging_steps: 1\n"
+"""Settings with which a single row makes a step, and the step is logged."""
 LLAMA = {
     "model_type": "llama",
     "hidden_size": 64,
@@ -54,7 +56,8 @@ def test_shipped_recipes_have_no_problem(file: Path, paths: Paths) -> None:
         ("loss_type: [sigmoid]\nloss_weights: [1, 2]", "2 loss_weights for 1 loss_type entries"),
         ("loss_type: exo_pair", "exo_pair needs label smoothing"),
         ("lora_target_modules: q_proj,v_proj", "Write [q_proj, v_proj]."),
-        ("lora_target_modules: [lm_head]", ""),
+        ("lora_target_modules: [lm_head]", "TRL cannot train an adapter on lm_head"),
+        ("lora_target_modules: [any_name, other]", ""),
         ("eval_strategy: sometimes", "eval_strategy: there is no sometimes. "),
         ("hub_token: hf_x", "hub_token does not belong into a file"),
         ("env: {LD_PRELOAD: x.so}", "a recipe may not set the variable LD_PRELOAD"),
@@ -114,6 +117,7 @@ def test_data_files(make_recipe: Make, paths: Paths, tmp_path: Path) -> None:
     row = {"question": "q", "chosen": "a"}
     (tmp_path / "bad.jsonl").write_text(json.dumps(row) + "\n{broken\n")
     text = "model_name_or_path: org/model\ndatasets:\n  - {path: json, data_files: bad.jsonl}\n"
+    text += ONE_ROW
     found = [str(problem) for problem in check(make_recipe(text), paths)]
     assert found[0].startswith(f"{tmp_path}/bad.jsonl:2: the line is not JSON")
     assert "bad.jsonl has no column rejected; it has question, chosen" in found[1]
@@ -127,7 +131,7 @@ def test_evaluation_needs_a_test_split(make_recipe: Make, paths: Paths, tmp_path
     row = json.dumps({"prompt": "p", "chosen": "a", "rejected": "b"})
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "train.jsonl").write_text(row + "\n")
-    text = "model_name_or_path: org/model\ndataset_name: d\neval_strategy: steps\n"
+    text = "model_name_or_path: org/model\ndataset_name: d\neval_strategy: steps\n" + ONE_ROW
     assert "there is no split test" in str(check(make_recipe(text), paths)[0])
     (tmp_path / "d" / "test.jsonl").write_text(row + "\n")
     assert check(make_recipe(text), paths) == []
@@ -178,5 +182,6 @@ def test_the_kind_of_the_answers(
 ) -> None:
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
     text = "model_name_or_path: org/m\ndatasets: [{path: json, data_files: rows.jsonl}]\n"
+    text += ONE_ROW
     found = [str(problem) for problem in check(make_recipe(text, stage="dpo"), paths)]
     assert message in found[0] if message else found == []

@@ -97,7 +97,7 @@ def test_usual_numbers_break_no_rule(stage: str, end: int, tmp_path: Path) -> No
     lines.append(f"lora_alpha: {ratio * numbers['lora_r']:g}")
     file = tmp_path / "usual.yaml"
     file.write_text(head + "\n".join(lines) + f"\n{stage}: {{}}\n", encoding="utf-8")
-    assert list(check_rules(load_recipe(file), stage)) == []
+    assert list(check_rules(load_recipe(file), stage, tmp_path)) == []
 
 
 def test_every_loss_is_told() -> None:

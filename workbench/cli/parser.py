@@ -67,14 +67,7 @@ def _add_training(commands: Commands) -> None:
     )
     run = _command(commands, "run", "train:run", "train a recipe and follow it", json=True)
     run.add_argument("recipe", metavar="RECIPE", help=RECIPE_HELP)
-    run.add_argument(
-        "--set",
-        dest="settings",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="change a value: beta=0.2, or dpo.beta=0.2 for one stage; may be repeated",
-    )
+    _add_set(run)
     run.add_argument("--stage", choices=STAGES, help="train this stage alone")
     run.add_argument(
         "--from",
@@ -111,6 +104,17 @@ def _add_queueing(*parsers: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--stop-on-failure", action="store_true", help="pause the queue if this run fails"
         )
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change a value: beta=0.2, or dpo.beta=0.2 for one stage; may be repeated",
+    )
 
 
 def _add_trust(parser: argparse.ArgumentParser) -> None:
@@ -154,11 +158,32 @@ def _add_recipes(commands: Commands) -> None:
         commands, "check", "recipes:check_recipes", "report every problem of recipes", json=True
     )
     check.add_argument("recipes", metavar="RECIPE", nargs="+", help=RECIPE_HELP)
-    show = _command(
-        commands, "show", "recipes:show", "print the TRL config that each stage resolves to"
+    check.add_argument(
+        "--deep",
+        action="store_true",
+        help="ask the libraries too: model, tokenizer, every setting, token lengths of the data",
     )
-    show.add_argument("recipe", metavar="RECIPE", help=RECIPE_HELP)
+    _add_set(check)
+    _add_trust(check)
+    show = _command(
+        commands,
+        "show",
+        "recipes:show",
+        "print the TRL config that each stage resolves to",
+        json=True,
+    )
+    show.add_argument("recipe", metavar="RECIPE", nargs="?", help=RECIPE_HELP)
     show.add_argument("--stage", choices=STAGES, help="this stage alone")
+    how = show.add_mutually_exclusive_group()
+    how.add_argument(
+        "--resolved",
+        action="store_true",
+        help="every setting as it will be on this machine, and where it comes from",
+    )
+    how.add_argument(
+        "--diff", nargs=2, metavar=("A", "B"), help="what differs between two recipes or runs"
+    )
+    _add_set(show)
     schema = _command(
         commands, "schema", "settings:print_settings", "explain the settings of a recipe"
     )

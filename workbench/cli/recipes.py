@@ -13,12 +13,15 @@ import yaml
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.text import clean
+from workbench.cli import deep
+from workbench.cli.diff import show_diff
 from workbench.cli.output import one_line, print_json, size, table
 from workbench.cli.settings import know_installed_settings
 from workbench.recipe.catalog import Catalog
 from workbench.recipe.checks import check, errors
 from workbench.recipe.estimate import Totals, totals
 from workbench.recipe.recipe import Recipe, apply_overrides, load_recipe, resolve
+from workbench.run.deep import DeepReport
 
 
 def recipes(arguments: argparse.Namespace, paths: Paths) -> int:
@@ -43,31 +46,39 @@ def recipes(arguments: argparse.Namespace, paths: Paths) -> int:
 
 def check_recipes(arguments: argparse.Namespace, paths: Paths) -> int:
     """Print all problems of all recipes; 1 when one of them could not be trained."""
-    found = [(key, _problems(paths, key)) for key in arguments.recipes]
+    found = [(key, _look(arguments, paths, key)) for key in arguments.recipes]
     if arguments.json:
-        print_json([_check_record(key, problems) for key, problems in found])
+        print_json([_check_record(key, report, arguments.deep) for key, report in found])
     else:
-        for key, problems in found:
-            for problem in problems:
+        for key, report in found:
+            for problem in report.problems:
                 print(problem_line(problem))
-            count = len(errors(problems))
+            for line in deep.summary(report) if arguments.deep else ():
+                print(line)
+            count = len(errors(report.problems))
             print(f"{one_line(key)}: {f'{count} to mend' if count else 'ready to train'}")
-    return int(any(errors(problems) for _, problems in found))
+    return int(any(errors(report.problems) for _, report in found))
 
 
-def _problems(paths: Paths, key: str) -> list[Problem]:
+def _look(arguments: argparse.Namespace, paths: Paths, key: str) -> DeepReport:
+    """What is wrong with a recipe, and with --deep what it comes to."""
+    trusted = arguments.trusted_model
     try:
-        return check(load(paths, key), paths)
+        recipe = load(paths, key, settings=arguments.settings)
+        if arguments.deep:
+            return deep.look(recipe, paths, trusted)
+        return DeepReport(check(recipe, paths, trusted_model=trusted))
     except ProblemError as error:
-        return list(error.problems)
+        return DeepReport(list(error.problems))
 
 
-def _check_record(key: str, problems: list[Problem]) -> dict[str, Any]:
-    return {
+def _check_record(key: str, report: DeepReport, is_deep: bool) -> dict[str, Any]:
+    record = {
         "recipe": key,
-        "ok": not errors(problems),
-        "problems": [asdict(problem) for problem in problems],
+        "ok": not errors(report.problems),
+        "problems": [asdict(problem) for problem in report.problems],
     }
+    return {**record, "deep": report.stages if report.looked else None} if is_deep else record
 
 
 def problem_line(problem: Problem) -> str:
@@ -78,13 +89,36 @@ def problem_line(problem: Problem) -> str:
 
 def show(arguments: argparse.Namespace, paths: Paths) -> int:
     """Print the flat TRL config of each stage as YAML documents, its totals as comments."""
-    recipe = load(paths, arguments.recipe, stage=arguments.stage)
+    if arguments.diff:
+        return show_diff(paths, arguments.diff, as_json=arguments.json)
+    if not arguments.recipe:
+        hint = "Give a RECIPE, or two with --diff A B."
+        raise ProblemError(Problem("nothing to show is named", "show", hint), exit_code=2)
+    recipe = load(paths, arguments.recipe, settings=arguments.settings, stage=arguments.stage)
     fatal = errors(check(recipe, paths, trusted_model=recipe.model))
     if fatal:
         raise ProblemError(*fatal)
-    documents = [_stage_document(recipe, stage, paths) for stage in recipe.stages]
-    print("\n---\n".join(documents))
+    if arguments.resolved:
+        _show_resolved(recipe, arguments, paths)
+    elif arguments.json:
+        print_json([_stage_record(recipe, stage, paths) for stage in recipe.stages])
+    else:
+        print("\n---\n".join(_stage_document(recipe, stage, paths) for stage in recipe.stages))
     return 0
+
+
+def _show_resolved(recipe: Recipe, arguments: argparse.Namespace, paths: Paths) -> None:
+    found = deep.resolved(recipe, arguments, paths)
+    if arguments.json:
+        print_json([deep.resolved_record(stage, settings) for stage, settings in found.items()])
+        return
+    documents = [deep.resolved_lines(recipe.title, *item) for item in found.items()]
+    print("\n---\n".join("\n".join(lines) for lines in documents))
+
+
+def _stage_record(recipe: Recipe, stage: str, paths: Paths) -> dict[str, Any]:
+    config = resolve(recipe, stage, output_dir=paths.runs / "RUN" / stage, models=paths.models)
+    return {"stage": stage, "config": config, **asdict(totals(recipe, stage, paths.models))}
 
 
 def _stage_document(recipe: Recipe, stage: str, paths: Paths) -> str:

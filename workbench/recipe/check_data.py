@@ -94,7 +94,6 @@ def check_data(recipe: Recipe, stage: str) -> Iterator[Problem]:
             yield Problem(f"{_key(part)}: there is no file {part.name}", where, hint)
         for file in part.files:
             yield from _check_file(glance(file), stage, where)
-    yield from _check_batch(recipe, stage)
     yield from _check_evaluation(recipe, stage)
 
 
@@ -123,16 +122,6 @@ def _check_all_rows(found: Glance, stage: str, where: str) -> Iterator[Problem]:
         share = f"{found.same} of {found.rows} rows"
         what = f"{found.path.name}: {share} have equal answers, or an empty one"
         yield Problem(what, where, "Delete them: they hold no preference.", "warning")
-
-
-def _check_batch(recipe: Recipe, stage: str) -> Iterator[Problem]:
-    """Fewer rows than one batch, and the rest of an epoch dropped: no step at all."""
-    rows, batch = count_rows(recipe, stage), recipe.get("per_device_train_batch_size", stage)
-    drops = recipe.get("dataloader_drop_last", stage)
-    if rows and isinstance(batch, int) and drops and rows < batch:
-        what = f"{rows} rows fill no batch of {batch}, and dataloader_drop_last drops the rest"
-        hint = "Lower per_device_train_batch_size, or remove dataloader_drop_last."
-        yield Problem(what, _where(recipe, stage, ("dataloader_drop_last",)), hint)
 
 
 def _check_first_row(found: Glance, stage: str, where: str) -> Iterator[Problem]:

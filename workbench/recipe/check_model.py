@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,10 +71,14 @@ def _check_targets(recipe: Recipe, stage: str, config: dict[str, Any]) -> Iterat
     names = [targets] if isinstance(targets, str) else targets
     where = recipe.document.where(recipe.path_of("lora_target_modules", stage))
     for name in names if isinstance(names, list) else []:
-        if stage == "dpo" and name == "lm_head":
-            hint = "Remove lm_head."
-            yield Problem("DPO cannot train an adapter on lm_head", where, hint)
-        elif name not in ("all-linear", "lm_head") and str(name).split(".")[-1] not in shapes:
-            modules = ", ".join(shapes)
+        if re.search(r"[^\w.-]|^[.]", str(name)):
+            continue  # a pattern of whole names, which are not known here
+        if (
+            name not in ("all-linear", "lm_head", "embed_tokens")
+            and str(name).split(".")[-1] not in shapes
+        ):
+            near = difflib.get_close_matches(str(name), shapes, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            hint += f"It has {', '.join(shapes)}; all-linear takes them all."
             what = f"lora_target_modules: the model has no module {name}"
-            yield Problem(what, where, f"It has {modules}; all-linear takes them all.")
+            yield Problem(what, where, hint)

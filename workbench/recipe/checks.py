@@ -51,11 +51,16 @@ def check(recipe: Recipe, paths: Paths | None = None, *, trusted_model: str = ""
     problems += secrets(recipe.text, recipe.document.source)
     for stage in recipe.stages:
         problems += _check_caution(recipe, stage, trusted_model)
-        problems += check_rules(recipe, stage)
+        problems += check_rules(recipe, stage, models)
         problems += check_data(recipe, stage)
     problems += _check_stages_together(recipe)
     problems += check_model(recipe, models)
-    return sorted(dict.fromkeys(problems), key=lambda found: _line(found, recipe.document.source))
+    return in_order(recipe, list(dict.fromkeys(problems)))
+
+
+def in_order(recipe: Recipe, problems: list[Problem]) -> list[Problem]:
+    """Problems in the order of the recipe's lines, those without a line first."""
+    return sorted(problems, key=lambda found: _line(found, recipe.document.source))
 
 
 def _line(problem: Problem, source: str) -> int:

@@ -101,13 +101,13 @@ def _differences(
             continue
         old, new = json_safe(before.get(key)), json_safe(after.get(key))
         if old != new:
-            yield Change(stage, key, _show(old), _show(new), *_judge(key, old, new))
+            yield Change(stage, key, show_value(old), show_value(new), *_judge(key, old, new))
 
 
 def _judge(key: str, old: Any, new: Any) -> tuple[str, bool]:
     if key in SHAPE:
         name = "r" if key == "lora_r" else key
-        text = f"the checkpoint has {name} {_show(old)}, the config says {_show(new)}"
+        text = f"the checkpoint has {name} {show_value(old)}, the config says {show_value(new)}"
         return text, True
     if key in FIXED:
         return "has no effect on a resumed optimizer schedule; fork instead", False
@@ -120,7 +120,8 @@ def _judge(key: str, old: Any, new: Any) -> tuple[str, bool]:
     return "", False
 
 
-def _show(value: Any) -> str:
+def show_value(value: Any) -> str:
+    """A setting's value in one line."""
     return "(not set)" if value is None else json.dumps(value, ensure_ascii=False).strip('"')
 
 
@@ -150,7 +151,9 @@ def _shape_changes(stage: str, folder: Path, config: Mapping[str, Any]) -> Itera
         return
     if "lora_r" in config and config["lora_r"] != rank:
         asked = config["lora_r"]
-        yield Change(stage, "lora_r", _show(rank), _show(asked), *_judge("lora_r", rank, asked))
+        yield Change(
+            stage, "lora_r", show_value(rank), show_value(asked), *_judge("lora_r", rank, asked)
+        )
 
 
 def _data_changes(run: RunDirectory, stage: str) -> Iterator[Change]:

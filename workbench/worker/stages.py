@@ -26,7 +26,7 @@ from workbench.worker.resuming import restore_end, restore_token_count
 from workbench.worker.run_writer import DivergedError, RunWriter, StopRequested
 from workbench.worker.saving import Saver
 from workbench.worker.scoring import score_labelled_positions_only
-from workbench.worker.stage_config import check_steps, parse_config
+from workbench.worker.stage_config import StageConfig, check_steps, parse_config
 from workbench.worker.trainers import Start, make_trainer
 
 PACKED = {"sft": "packed, without padding", "dpo": "packed, with a shared prefix"}
@@ -82,7 +82,7 @@ class StageRun:
         asked = self.config.training.resume_from_checkpoint
         checkpoint = checkpoints.pick_checkpoint(self.run, self.writer, self.stage, asked)
         self.writer.progress(f"{self.stage}: reading the data")
-        data = self.load_data()
+        data = load_data(self.config, self.run.path)
         self.writer.check_stop()
         self.writer.progress(f"{self.stage}: loading {self.config.model.model_name_or_path}")
         trainer = make_trainer(
@@ -123,27 +123,6 @@ class StageRun:
         self.packed = f"TRL's own path: {reason}" if reason else PACKED[self.stage]
         if reason:
             self.writer.note(f"{self.stage} trains by TRL's own, slower path: {reason}.")
-
-    def load_data(self) -> StageData:
-        """The stage's splits, checked for what its trainer needs."""
-        script, arguments = self.config.script, self.config.training
-        try:
-            splits = dataset.load_datasets(script, self.config.data, arguments.seed)
-        except ProblemError:
-            raise
-        except Exception as error:
-            problem = explain_data(error, *dataset.source(script, self.config.data), self.run.path)
-            raise ProblemError(problem) from error
-        train = dataset.pick_split(splits, script.dataset_train_split, "dataset_train_split")
-        evaluation = None
-        if arguments.eval_strategy != "no":
-            evaluation = dataset.pick_split(splits, script.dataset_test_split, "eval_strategy")
-        text_field = getattr(arguments, "dataset_text_field", "")
-        for split in (train, evaluation):
-            if split is not None:
-                dataset.check_columns(self.stage, split, text_field)
-                dataset.check_values(self.stage, split)
-        return StageData(train, evaluation)
 
     def write_counts(self, data: StageData, trainer: Any) -> None:
         """Row counts and fingerprints into environment.json; refuse to train on nothing."""
@@ -277,6 +256,35 @@ class StageRun:
             "last_loss": losses[-1] if losses else None,
             "eval": evaluation,
         }
+
+
+def load_data(config: StageConfig, folder: Path) -> StageData:
+    """A stage's splits, checked for what its trainer needs.
+
+    Args:
+        folder: Of the run, whose disk may be full.
+
+    Raises:
+        ProblemError: They cannot be read, or are not what the trainer needs.
+    """
+    script, arguments = config.script, config.training
+    try:
+        splits = dataset.load_datasets(script, config.data, arguments.seed)
+    except ProblemError:
+        raise
+    except Exception as error:
+        problem = explain_data(error, *dataset.source(script, config.data), folder)
+        raise ProblemError(problem) from error
+    train = dataset.pick_split(splits, script.dataset_train_split, "dataset_train_split")
+    evaluation = None
+    if arguments.eval_strategy != "no":
+        evaluation = dataset.pick_split(splits, script.dataset_test_split, "eval_strategy")
+    text_field = getattr(arguments, "dataset_text_field", "")
+    for split in (train, evaluation):
+        if split is not None:
+            dataset.check_columns(config.stage, split, text_field)
+            dataset.check_values(config.stage, split)
+    return StageData(train, evaluation)
 
 
 def update_environment(writer: RunWriter, stage: str, data: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.recipe.guide.entry import section
-from workbench.recipe.rules import LORA_RATES
+from workbench.recipe.rules.schedule import LORA_RATES
 
 DATA = section(
     "Data",

@@ -1,0 +1,107 @@
+"""`check --deep` and `show --resolved`: what the libraries say of a recipe on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import yaml
+
+from workbench.base.paths import Paths
+from workbench.base.text import clean
+from workbench.cli.output import one_line, redrawable
+from workbench.recipe.recipe import Recipe
+from workbench.run.deep import DeepReport, deep_check, resolve_all
+from workbench.run.resolved import Setting, settings_of
+
+LONGEST_VALUE = 44
+SHOWN_PARTS = ("p50", "p95", "max")
+
+
+def look(recipe: Recipe, paths: Paths, trusted_model: str) -> DeepReport:
+    """The deeper check, with a word on stderr about what takes time."""
+    return deep_check(recipe, paths, trusted_model=trusted_model, say=say)
+
+
+def say(message: str) -> None:
+    """A sentence that only a waiting person needs."""
+    if redrawable():
+        print(f"{message} ...", file=sys.stderr)
+
+
+def summary(report: DeepReport) -> list[str]:
+    """Lines about what each stage comes to."""
+    if not report.looked:
+        return ["the model and the data are looked at once these are mended"]
+    lines: list[str] = []
+    for stage, found in report.stages.items():
+        lines += [f"{stage}: {text}" for text in _rows(found)]
+        lines += [f"{stage}: {text}" for text in _tokens(found)]
+        if found.get("total"):
+            share = 100 * found["trainable"] / found["total"]
+            what = f"{found['modules']} modules adapted, " if found.get("modules") else ""
+            numbers = f"{found['trainable']:,} of {found['total']:,} parameters ({share:.2f} %)"
+            lines.append(f"{stage}: {what}trains {numbers}")
+    return lines
+
+
+def _rows(found: dict[str, Any]) -> list[str]:
+    if not found.get("sample"):
+        return []
+    rows, sample = found.get("rows"), found["sample"]
+    total = f"{rows:,} rows" if rows is not None else "a stream"
+    if found.get("held_out"):
+        total += f", {found['held_out']:,} held out"
+    if sample != rows:
+        total += f"; of a sample of {sample:,}"
+    if "truncated" not in found:
+        return [total]
+    shares = [f"{100 * found[key] / sample:.3g} % {key}" for key in ("truncated", "dropped")]
+    return [f"{total}: {', '.join(shares)}"]
+
+
+def _tokens(found: dict[str, Any]) -> list[str]:
+    parts = found.get("tokens") or {}
+    texts = [
+        f"{name} {'/'.join(str(spread[key]) for key in SHOWN_PARTS)}"
+        for name, spread in parts.items()
+    ]
+    return [f"tokens ({'/'.join(SHOWN_PARTS)}): {', '.join(texts)}"] if texts else []
+
+
+def resolved(
+    recipe: Recipe, arguments: argparse.Namespace, paths: Paths
+) -> dict[str, list[Setting]]:
+    """Per stage every setting as it will be here."""
+    report = resolve_all(recipe, paths, trusted_model=recipe.model, say=say)
+    names = [setting.partition("=")[0].strip() for setting in arguments.settings]
+    return {
+        stage: settings_of(recipe, stage, found["values"], found["hardware"], names)
+        for stage, found in report.configs.items()
+    }
+
+
+def resolved_lines(title: str, stage: str, settings: list[Setting]) -> list[str]:
+    """A stage's settings as YAML, with the origin of what is not TRL's default as comments."""
+    lines = [f"# {one_line(title)}: stage {stage}, every setting as it will be here"]
+    for setting in settings:
+        text = f"{setting.key}: {_as_yaml(setting.value)}"
+        lines.append(f"{text:<{LONGEST_VALUE}}  # {setting.origin}" if setting.origin else text)
+    return lines
+
+
+def _as_yaml(value: Any) -> str:
+    dumped = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+    return clean(dumped.removesuffix("\n").removesuffix("\n..."), newlines=False)
+
+
+def resolved_record(stage: str, settings: list[Setting]) -> dict[str, Any]:
+    """The same for scripts."""
+    return {
+        "stage": stage,
+        "settings": {
+            one.key: {"value": one.value, "default": one.default, "from": one.origin}
+            for one in settings
+        },
+    }
