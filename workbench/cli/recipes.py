@@ -18,7 +18,10 @@ from workbench.cli.settings import know_installed_settings
 from workbench.recipe.catalog import Catalog
 from workbench.recipe.checks import check, errors
 from workbench.recipe.estimate import Totals, totals
+from workbench.recipe.memory import Room
 from workbench.recipe.recipe import Recipe, apply_overrides, load_recipe, resolve
+from workbench.run.room import memory_problem, room_for, split_line
+from workbench.run.similar import find_similar
 
 
 def recipes(arguments: argparse.Namespace, paths: Paths) -> int:
@@ -57,7 +60,11 @@ def check_recipes(arguments: argparse.Namespace, paths: Paths) -> int:
 
 def _problems(paths: Paths, key: str) -> list[Problem]:
     try:
-        return check(load(paths, key), paths)
+        recipe = load(paths, key)
+        problems = check(recipe, paths)
+        if not errors(problems) and (tight := memory_problem(recipe, paths, room_for(recipe))):
+            problems.append(tight)
+        return problems
     except ProblemError as error:
         return list(error.problems)
 
@@ -82,15 +89,19 @@ def show(arguments: argparse.Namespace, paths: Paths) -> int:
     fatal = errors(check(recipe, paths, trusted_model=recipe.model))
     if fatal:
         raise ProblemError(*fatal)
-    documents = [_stage_document(recipe, stage, paths) for stage in recipe.stages]
+    room = room_for(recipe)
+    documents = [_stage_document(recipe, stage, paths, room) for stage in recipe.stages]
     print("\n---\n".join(documents))
     return 0
 
 
-def _stage_document(recipe: Recipe, stage: str, paths: Paths) -> str:
+def _stage_document(recipe: Recipe, stage: str, paths: Paths, room: Room) -> str:
     config = resolve(recipe, stage, output_dir=paths.runs / "RUN" / stage, models=paths.models)
     lines = [f"# {one_line(recipe.title)}: stage {stage}, as `trl {stage} --config` reads it"]
-    lines += [f"# {line}" for line in total_lines(totals(recipe, stage, paths.models))]
+    counted = totals(recipe, stage, paths.models, room)
+    lines += [f"# {line}" for line in total_lines(counted)]
+    if (similar := find_similar(recipe, stage, paths)) is not None:
+        lines.append(f"# time: {similar.sentence(counted.steps)}")
     dumped = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
     return "\n".join([*lines, clean(dumped).rstrip()])
 
@@ -105,8 +116,12 @@ def total_lines(counted: Totals) -> list[str]:
     if counted.trainable is not None and counted.total:
         share = 100 * counted.trainable / counted.total
         lines.append(f"trainable: {counted.trainable:,} of {counted.total:,} ({share:.2f} %)")
-    if counted.memory_bytes is not None:
-        lines.append(f"memory, at most about: {size(counted.memory_bytes)}")
+    if (memory := counted.memory) is not None:
+        told = f"about {size(memory.total)} at the peak ({split_line(memory)})"
+        free = memory.room.free_bytes
+        if memory.verdict and free is not None:
+            told += f"; {memory.verdict}: {memory.room.name} has {size(free)} free"
+        lines.append(f"memory: {told}")
     return lines
 
 

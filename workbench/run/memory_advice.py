@@ -9,13 +9,16 @@ from typing import Any
 
 from workbench.recipe.base_model import model_config
 from workbench.recipe.estimate import memory_of
+from workbench.recipe.memory import TIGHT_SHARE, Room
 from workbench.recipe.schema import load_schema
 
 PHASES = ("training", "optimizer", "reference", "loading", "evaluation", "generation")
 SHORTEST_LENGTH = 128
+MOST_HALVINGS = 12
 QUANTIZED = ("load_in_4bit", "load_in_8bit")
 Change = tuple[dict[str, Any], str]
 """The settings to change, and what that costs."""
+Maker = Callable[["Current"], Iterator[Change]]
 
 
 @dataclass(frozen=True)
@@ -54,15 +57,80 @@ def oom_steps(
     """
     settings = Current(config, stage, on_gpu and not config.get("use_cpu"))
     shape = model if model is not None else architecture_of(config.get("model_name_or_path"))
-    before = memory_of(config, stage, shape) if shape else None
+    room = Room(gpu=settings.on_gpu)
+    before = memory_of(config, stage, shape, room) if shape else None
     found: list[Step] = []
     for maker, same in ORDER.get(phase, ORDER["training"]):
         for change, cost in maker(settings):
             after = None
             if before is not None and shape and change and phase != "generation":
-                after = memory_of({**config, **change}, stage, shape)
+                after = memory_of({**config, **change}, stage, shape, room)
             found.append(_step(change, cost, same, before, after))
     return sorted(found, key=lambda step: not step.same_result)
+
+
+def smallest_change(
+    config: Mapping[str, Any], stage: str, model: Mapping[str, Any], room: Room
+) -> str | None:
+    """The least harmful single change after which a stage fits, or else several together.
+
+    Args:
+        config: The stage's resolved TRL config, with `shared_prefix` where the recipe has it.
+        model: The base model's config.json.
+
+    Returns:
+        `per_device_train_batch_size 4 -> 2 with gradient_accumulation_steps 1 -> 2 (the same
+        effective batch)`; None where nothing helps.
+    """
+    limit = TIGHT_SHARE * (room.free_bytes or 0)
+    makers = sorted(SINGLE, key=lambda entry: not entry[1])
+    together: dict[str, Any] = {}
+    for maker, _ in makers:
+        change, cost = _grown(maker, config, stage, model, room, limit)
+        if change and (memory_of({**config, **change}, stage, model, room) or limit + 1) <= limit:
+            return f"{_from_to(config, stage, change)} ({cost})"
+    for maker, _ in makers:
+        before = memory_of({**config, **together}, stage, model, room)
+        change, _cost = _grown(maker, {**config, **together}, stage, model, room, limit)
+        after = memory_of({**config, **together, **change}, stage, model, room)
+        if before is None or after is None or after >= before:
+            continue
+        together |= change
+        if after <= limit:
+            return "together " + _from_to(config, stage, together)
+    return None
+
+
+def _grown(
+    maker: Maker,
+    config: Mapping[str, Any],
+    stage: str,
+    model: Mapping[str, Any],
+    room: Room,
+    limit: float,
+) -> Change:
+    """A change, taken further (a batch halved again) until the stage fits or it ends."""
+    change: dict[str, Any] = {}
+    cost = ""
+    for _ in range(MOST_HALVINGS):
+        made = next(maker(Current({**config, **change}, stage, room.gpu)), None)
+        if made is None or not made[0]:
+            break
+        change, cost = change | made[0], made[1]
+        if (memory_of({**config, **change}, stage, model, room) or 0) <= limit:
+            break
+    return change, cost
+
+
+def _from_to(config: Mapping[str, Any], stage: str, change: Mapping[str, Any]) -> str:
+    now = Current(config, stage, on_gpu=True)
+    parts = []
+    for key, value in change.items():
+        number = isinstance(value, int) and not isinstance(value, bool)
+        before = now.get(key)
+        shown = f"{key} {_yaml(before)} -> {value}" if number and before else ""
+        parts.append(shown or f"{key}: {_yaml(value)}")
+    return "set " + " with ".join(parts)
 
 
 def _step(
@@ -158,6 +226,24 @@ def smaller_reference_batch(now: Current) -> Iterator[Change]:
         yield {"precompute_ref_batch_size": batch // 2}, "the same result"
 
 
+def packed_rows(now: Current) -> Iterator[Change]:
+    """The workbench's own path, which holds no padding and less of each layer."""
+    if now.config.get("shared_prefix") in ("off", False):
+        yield {"shared_prefix": "auto"}, "the same result by another path"
+
+
+def no_dropout(now: Current) -> Iterator[Change]:
+    """DPO packs its rows only without dropout."""
+    if now.stage == "dpo" and now.get("use_peft") and now.get("lora_dropout"):
+        yield {"lora_dropout": 0.0}, "its rows are packed then"
+
+
+def reference_on_the_way(now: Current) -> Iterator[Change]:
+    """The reference's scores with the packed rows, which are kept too."""
+    if now.stage == "dpo" and now.get("use_peft") and now.get("precompute_ref_log_probs"):
+        yield {"precompute_ref_log_probs": False}, "the same result; they are kept anyway"
+
+
 def smaller_evaluation(now: Current) -> Iterator[Change]:
     """Fewer rows at a time while evaluating."""
     batch = now.number("per_device_eval_batch_size")
@@ -215,8 +301,22 @@ def smaller_model(now: Current) -> Iterator[Change]:
     yield {}, "take a smaller model_name_or_path"
 
 
-Maker = Callable[[Current], Iterator[Change]]
 KEEPS, ALTERS = True, False
+SINGLE: tuple[tuple[Maker, bool], ...] = (
+    (packed_rows, KEEPS),
+    (reference_on_the_way, KEEPS),
+    (smaller_batch, KEEPS),
+    (smaller_evaluation, KEEPS),
+    (checkpointing, KEEPS),
+    (precompute, KEEPS),
+    (half_weights, KEEPS),
+    (no_dropout, ALTERS),
+    (shorter, ALTERS),
+    (four_bit, ALTERS),
+    (lora, ALTERS),
+    (lean_optimizer, ALTERS),
+)
+"""What is tried before a launch, the least harm first."""
 ORDER: dict[str, tuple[tuple[Maker, bool], ...]] = {
     "training": (
         (smaller_batch, KEEPS),

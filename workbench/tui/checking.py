@@ -12,6 +12,9 @@ from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.tui.render import count, join, plain, share, size
 
+LOOK_SECONDS = 1.0
+"""For a look at the GPUs while somebody types."""
+
 if TYPE_CHECKING:
     from workbench.recipe.estimate import Totals
     from workbench.recipe.recipe import Recipe
@@ -24,11 +27,13 @@ class Checked:
     Attributes:
         recipe: None where the text cannot be read.
         totals: Effective batch, steps and the like for each stage.
+        times: About how long each stage takes, where a similar run tells.
     """
 
     recipe: Recipe | None
     problems: tuple[Problem, ...]
     totals: tuple[tuple[str, Totals], ...]
+    times: tuple[tuple[str, str], ...] = ()
 
     @property
     def code_of(self) -> str:
@@ -46,17 +51,20 @@ class Checked:
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
 
-def check_text(path: Path, text: str | None, paths: Paths) -> Checked:
+def check_text(path: Path, text: str | None, paths: Paths, device: str = "") -> Checked:
     """Read, check and add up a recipe. Slow parts run here, so call it from a thread.
 
     Args:
         path: The recipe's file, from whose folder relative paths count.
         text: Content to take instead of the file's.
         paths: The user's folders; converted models tell the number of parameters.
+        device: The slot that a run would get; the first one if empty.
     """
     from workbench.recipe.checks import check
     from workbench.recipe.estimate import totals
     from workbench.recipe.recipe import load_recipe
+    from workbench.run.room import memory_problem, room_for
+    from workbench.run.similar import find_similar
 
     try:
         recipe = load_recipe(path, text=text)
@@ -64,18 +72,45 @@ def check_text(path: Path, text: str | None, paths: Paths) -> Checked:
         return Checked(None, error.problems, ())
     # A wish to run the model's code is a warning here: the launch asks, with the model's name.
     problems = tuple(check(recipe, paths, trusted_model=recipe.model))
+    room = room_for(recipe, device, seconds=LOOK_SECONDS)
+    if (tight := memory_problem(recipe, paths, room)) is not None:
+        problems = (*problems, tight)
     sums = []
+    pace = []
     for stage in recipe.stages:
         try:
-            sums.append((stage, totals(recipe, stage, paths.models)))
+            sums.append((stage, counted := totals(recipe, stage, paths.models, room)))
+            similar = find_similar(recipe, stage, paths)
+            pace.append((stage, similar.sentence(counted.steps) if similar else ""))
         except (ProblemError, ValueError, TypeError, ArithmeticError):
             # A value that is wrong is reported as a problem; its sum is merely not known.
             continue
-    return Checked(recipe, problems, tuple(sums))
+    return Checked(recipe, problems, tuple(sums), tuple(entry for entry in pace if entry[1]))
+
+
+MEMORY_STYLES = {"tight": "$warning", "will not fit": "$error"}
+
+
+def memory_line(sums: tuple[tuple[str, Totals], ...]) -> Content | None:
+    """The parts of the stage that takes most: `peak weights 0.3, optimizer 0.0, ... GB`."""
+    from workbench.run.room import split_line
+
+    known = [totals.memory for _, totals in sums if totals.memory]
+    if not known:
+        return None
+    told = split_line(max(known, key=lambda memory: memory.total))
+    return join(("peak ", "$muted"), plain(told))
+
+
+def time_line(times: tuple[tuple[str, str], ...]) -> Content | None:
+    """`time sft about 3 min (0.66 s a step in run X)`."""
+    if not times:
+        return None
+    return join(("time ", "$muted"), plain(" · ".join(f"{s} {told}" for s, told in times)))
 
 
 def totals_line(stage: str, totals: Totals) -> Content:
-    """`dpo  batch 16 · 40 steps · trains 0.34 % (460 k) · up to 1.2 GB`."""
+    """`dpo  batch 16 · 40 steps · trains 0.34 % (460 k) · about 1.2 GB`."""
     dot = ("  ·  ", "$faint")
     steps = f"{totals.steps:,}" if totals.steps is not None else "?"
     parts: list[Content | str | tuple[str, str]] = [
@@ -91,6 +126,7 @@ def totals_line(stage: str, totals: Totals) -> Content:
     ]
     if totals.trainable:
         parts.append((f" ({count(totals.trainable)})", "$muted"))
-    if totals.memory_bytes:
-        parts += [dot, ("up to ", "$muted"), size(totals.memory_bytes)]
+    if totals.memory is not None:
+        style = MEMORY_STYLES.get(totals.memory.verdict, "")
+        parts += [dot, plain(f"about {size(totals.memory.total)}", style=style)]
     return join(*parts)
