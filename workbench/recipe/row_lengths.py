@@ -142,7 +142,7 @@ def _answer(row: dict[str, Any]) -> Row | None:
 
 def _tokens(value: Any) -> int:
     """About how many tokens a text or a list of messages has."""
-    if isinstance(value, str):
+    if isinstance(value, str) and value:
         letters = len(value)
         more = len(value.encode(errors="replace")) - letters
         return int(letters / LETTERS_PER_TOKEN + more / BYTES_PER_TOKEN) + 1

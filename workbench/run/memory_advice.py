@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,65 +73,86 @@ def oom_steps(
 def smallest_change(
     config: Mapping[str, Any], stage: str, model: Mapping[str, Any], room: Room
 ) -> str | None:
-    """The least harmful single change after which a stage fits, or else several together.
+    """The least harmful change after which a stage fits, or else several together.
+
+    Those that keep the result come first, alone and together.
 
     Args:
         config: The stage's resolved TRL config, with `shared_prefix` where the recipe has it.
         model: The base model's config.json.
 
     Returns:
-        `per_device_train_batch_size 4 -> 2 with gradient_accumulation_steps 1 -> 2 (the same
+        `set per_device_train_batch_size 4 -> 2 with gradient_accumulation_steps 1 -> 2 (the same
         effective batch)`; None where nothing helps.
     """
-    limit = TIGHT_SHARE * (room.free_bytes or 0)
-    makers = sorted(SINGLE, key=lambda entry: not entry[1])
-    together: dict[str, Any] = {}
-    for maker, _ in makers:
-        change, cost = _grown(maker, config, stage, model, room, limit)
-        if change and (memory_of({**config, **change}, stage, model, room) or limit + 1) <= limit:
-            return f"{_from_to(config, stage, change)} ({cost})"
-    for maker, _ in makers:
-        before = memory_of({**config, **together}, stage, model, room)
-        change, _cost = _grown(maker, {**config, **together}, stage, model, room, limit)
-        after = memory_of({**config, **together, **change}, stage, model, room)
-        if before is None or after is None or after >= before:
-            continue
-        together |= change
-        if after <= limit:
-            return "together " + _from_to(config, stage, together)
-    return None
+    fits = Fit(config, stage, model, room)
+    keeps = [maker for maker, keeps in SINGLE if keeps]
+    alters = [maker for maker, keeps in SINGLE if not keeps]
+    return (
+        fits.alone(keeps)
+        or fits.together(keeps)
+        or fits.alone(alters)
+        or fits.together([*keeps, *alters])
+    )
 
 
-def _grown(
-    maker: Maker,
-    config: Mapping[str, Any],
-    stage: str,
-    model: Mapping[str, Any],
-    room: Room,
-    limit: float,
-) -> Change:
-    """A change, taken further (a batch halved again) until the stage fits or it ends."""
-    change: dict[str, Any] = {}
-    cost = ""
-    for _ in range(MOST_HALVINGS):
-        made = next(maker(Current({**config, **change}, stage, room.gpu)), None)
-        if made is None or not made[0]:
-            break
-        change, cost = change | made[0], made[1]
-        if (memory_of({**config, **change}, stage, model, room) or 0) <= limit:
-            break
-    return change, cost
+class Fit:
+    """The search for changes after which a stage fits."""
 
+    def __init__(
+        self, config: Mapping[str, Any], stage: str, model: Mapping[str, Any], room: Room
+    ) -> None:
+        self.config, self.stage, self.model, self.room = config, stage, model, room
+        self.limit = TIGHT_SHARE * (room.free_bytes or 0)
 
-def _from_to(config: Mapping[str, Any], stage: str, change: Mapping[str, Any]) -> str:
-    now = Current(config, stage, on_gpu=True)
-    parts = []
-    for key, value in change.items():
-        number = isinstance(value, int) and not isinstance(value, bool)
-        before = now.get(key)
-        shown = f"{key} {_yaml(before)} -> {value}" if number and before else ""
-        parts.append(shown or f"{key}: {_yaml(value)}")
-    return "set " + " with ".join(parts)
+    def bytes_with(self, change: Mapping[str, Any]) -> float:
+        """The estimate after a change; endless where it cannot be told."""
+        found = memory_of({**self.config, **change}, self.stage, self.model, self.room)
+        return math.inf if found is None else found
+
+    def alone(self, makers: Sequence[Maker]) -> str | None:
+        """The first change that is enough."""
+        for maker in makers:
+            change, cost = self.grown(maker, {})
+            if change and self.bytes_with(change) <= self.limit:
+                return f"{self.told(change)} ({cost})"
+        return None
+
+    def together(self, makers: Sequence[Maker]) -> str | None:
+        """One after the other, those that help, until it is enough."""
+        all_of_it: dict[str, Any] = {}
+        for maker in makers:
+            change, _ = self.grown(maker, all_of_it)
+            after = self.bytes_with(all_of_it | change)
+            if after >= self.bytes_with(all_of_it):
+                continue
+            all_of_it |= change
+            if after <= self.limit:
+                return f"{self.told(all_of_it)}, all together"
+        return None
+
+    def grown(self, maker: Maker, others: Mapping[str, Any]) -> Change:
+        """A change, taken further (a batch halved again) until the stage fits or it ends."""
+        change: dict[str, Any] = {}
+        cost = ""
+        for _ in range(MOST_HALVINGS):
+            now = Current({**self.config, **others, **change}, self.stage, self.room.gpu)
+            made = next(maker(now), None)
+            if made is None or not made[0]:
+                break
+            change, cost = change | made[0], made[1]
+            if self.bytes_with({**others, **change}) <= self.limit:
+                break
+        return change, cost
+
+    def told(self, change: Mapping[str, Any]) -> str:
+        """A change in words."""
+        now, parts = Current(self.config, self.stage, self.room.gpu), []
+        for key, value in change.items():
+            before = now.get(key)
+            from_to = before and isinstance(value, int) and not isinstance(value, bool)
+            parts.append(f"{key} {before} -> {value}" if from_to else f"{key}: {_yaml(value)}")
+        return "set " + " with ".join(parts)
 
 
 def _step(

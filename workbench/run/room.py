@@ -10,13 +10,14 @@ import psutil
 
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem
+from workbench.recipe.base_model import model_config
 from workbench.recipe.estimate import NOT_KNOWN, totals
 from workbench.recipe.memory import Memory, Room
 from workbench.recipe.recipe import Recipe, resolve
 from workbench.run.devices import GPU_PREFIX, slot_of_recipe, visible_slots
 from workbench.run.gpu_use import find_gpu
 from workbench.run.gpus import LOOK_SECONDS, look
-from workbench.run.memory_advice import architecture_of, gigabytes, smallest_change
+from workbench.run.memory_advice import gigabytes, smallest_change
 
 CGROUPS = Path("/sys/fs/cgroup")
 CPU_FLAGS = Path("/proc/cpuinfo")
@@ -85,7 +86,7 @@ def _cure(recipe: Recipe, stage: str, paths: Paths, room: Room) -> str:
     config = resolve(recipe, stage, output_dir=paths.runs, models=paths.models)
     if not recipe.shared_prefix:
         config["shared_prefix"] = "off"
-    model = architecture_of(config["model_name_or_path"])
+    model = model_config(recipe.model, recipe.path.parent, paths.models)
     found = smallest_change(config, stage, model, room) if model else None
     if found is None:
         return "No change of the settings makes it fit: take a smaller model_name_or_path."
