@@ -59,6 +59,13 @@ WHOLE = {
     "max_length": 256,
     "learning_rate": 1e-6,
 }
+DROPPED = {
+    "per_device_train_batch_size": 2,
+    "max_length": 1024,
+    "lora_dropout": 0.05,
+    "lora_r": 16,
+    "lora_target_modules": "all-linear",
+}
 ONE_LONG = {"per_device_train_batch_size": 1, "max_length": 2048}
 # name: (stage, data, settings)
 CONFIGURATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -75,6 +82,12 @@ CONFIGURATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "DPO, evaluation batch 8": ("dpo", "eval", {"eval_strategy": "steps", "eval_steps": 2}),
     "SFT batch 8, length 512, full rows": ("sft", "full", {"per_device_train_batch_size": 8}),
     "SFT, whole model": ("sft", "full", WHOLE),
+    "SFT batch 2, length 1024, dropout, all-linear": ("sft", "full", DROPPED),
+    "DPO batch 2, length 512, dropout": (
+        "dpo",
+        "long",
+        {"per_device_train_batch_size": 2, "lora_dropout": 0.05},
+    ),
     "1.1B shape, DPO batch 1, length 512": (
         "dpo",
         "full",
