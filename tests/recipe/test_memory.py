@@ -84,10 +84,20 @@ def test_quantized_weights_are_the_linear_ones() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"lora_dropout": 0.1}, {"shared_prefix": "off"}, {"use_peft": False}, {"torch_compile": True}],
+    [
+        {"lora_dropout": 0.1, "disable_dropout": False},
+        {"shared_prefix": "off"},
+        {"use_peft": False},
+        {"torch_compile": True},
+    ],
 )
 def test_what_keeps_trls_path_costs_its_head(change: dict[str, Any]) -> None:
     assert estimate({**LORA, **change}).head > 4 * estimate(LORA).head
+
+
+def test_dpo_turns_dropout_off() -> None:
+    assert estimate({**LORA, "lora_dropout": 0.1}) == estimate(LORA)
+    assert estimate({**LORA, "lora_dropout": 0.1}, "sft") != estimate(LORA, "sft")
 
 
 def test_precomputed_references_take_trls_path() -> None:

@@ -193,11 +193,26 @@ class Plan:
             not self.recipe.shared_prefix
             or not self.lora
             or "lm_head" in str(targets)
-            or (self.stage == "dpo" and self.get("lora_dropout"))
+            or (self.stage == "dpo" and self.dropout)
             or (self.stage == "sft" and (self.get("packing") or self.get("padding_free")))
             or self.get("torch_compile")
-            or any(self.config.get(key) for key in (*DROPOUTS, *CAPS))
+            or any(self.config.get(key) for key in self._unpacked)
         )
+
+    @property
+    def _unpacked(self) -> tuple[str, ...]:
+        """Settings of a model that keep its rows unpacked; DPO takes dropout layers away."""
+        return (*CAPS, "attention_dropout") if self.undropped else (*CAPS, *DROPOUTS)
+
+    @property
+    def undropped(self) -> bool:
+        """Whether TRL turns dropout off, as it does in DPO unless told otherwise."""
+        return self.stage == "dpo" and bool(self.get("disable_dropout"))
+
+    @property
+    def dropout(self) -> float:
+        """LoRA's dropout in effect."""
+        return 0.0 if self.undropped else float(self.get("lora_dropout") or 0)
 
     def targets(self) -> dict[str, float]:
         """How many modules of a layer LoRA adapts, by last name."""
@@ -332,7 +347,7 @@ def _inputs(plan: Plan) -> float:
     targets = plan.targets()
     rank = plan.number("lora_r")
     low = (width if plan.packed else LORA_WIDTH) * rank * sum(targets.values())
-    dropout = plan.get("lora_dropout")
+    dropout = plan.dropout
     shared: dict[str, float] = {}
     single = 0.0
     for name, count in targets.items():

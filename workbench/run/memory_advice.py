@@ -256,7 +256,8 @@ def packed_rows(now: Current) -> Iterator[Change]:
 
 def no_dropout(now: Current) -> Iterator[Change]:
     """DPO packs its rows only without dropout."""
-    if now.stage == "dpo" and now.get("use_peft") and now.get("lora_dropout"):
+    drops = now.get("lora_dropout") and not now.get("disable_dropout")
+    if now.stage == "dpo" and now.get("use_peft") and drops:
         yield {"lora_dropout": 0.0}, "its rows are packed then"
 
 
