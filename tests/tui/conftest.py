@@ -15,7 +15,9 @@ from workbench.tui.app import WorkbenchApp
 
 @pytest.fixture(autouse=True)
 def _steady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No inherited colour settings, the same terminal everywhere."""
+    """No inherited colour settings, the same terminal and the same memory everywhere."""
+    monkeypatch.setattr("workbench.run.room.free_memory", lambda: 64 * 10**9)
+    monkeypatch.setattr("workbench.run.room._cpu_has_bf16", lambda: True)
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.delenv("DPO_WORKBENCH_ASCII", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")

@@ -33,7 +33,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> Nvml:
     stub.install(monkeypatch)
     monkeypatch.setattr(gpus, "whose", lambda pid: (OWNER, ""))
     monkeypatch.setattr(gpus, "WATCH", GpuWatch())
-    monkeypatch.setattr("workbench.recipe.estimate.peak_memory", lambda *_: 24 * GIGA)
+    monkeypatch.setattr("workbench.recipe.memory.GPU_PROCESS_BYTES", 24 * GIGA)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     return stub
 
@@ -56,10 +56,12 @@ async def test_a_full_device_is_told_with_its_owner(
     async with app.run_test(size=(80, 24)) as pilot:
         assert (await open_review(app, pilot, paths)).splitlines() == [
             "! cuda:0: 80 of 80 GB used by anna (pid 4242, 79 GB)",
-            "! cuda:0: 0.5 GB free, this run may take up to 24 GB",
         ]
+        problems = " ".join(str(app.screen.query_one("#problems", Static).visual).split())
+        assert "will not fit: " in problems
+        assert "cuda:0 has 0.5 GB free" in problems
         device = app.screen.query_one("#device").region
-        assert device.height == 2
+        assert device.height == 1
         buttons = app.screen.query_one("#yes").region
         assert device.bottom < buttons.y < 23
         await pilot.press("enter")
@@ -132,4 +134,4 @@ async def test_everything_fits_with_many_problems(
         for name in ("#summary", "#device", "#name", "#busy", "#queue"):
             region = app.screen.query_one(name).region
             assert 1 < region.y <= region.bottom < 23, name
-        assert app.screen.query_one("#device").region.height == 3
+        assert app.screen.query_one("#device").region.height == 2

@@ -20,8 +20,11 @@ from workbench.cli.settings import know_installed_settings
 from workbench.recipe.catalog import Catalog
 from workbench.recipe.checks import check, errors
 from workbench.recipe.estimate import Totals, totals
+from workbench.recipe.memory import Room
 from workbench.recipe.recipe import Recipe, apply_overrides, load_recipe, resolve
 from workbench.run.deep import DeepReport
+from workbench.run.room import memory_problem, room_for, split_line
+from workbench.run.similar import find_similar
 
 
 def recipes(arguments: argparse.Namespace, paths: Paths) -> int:
@@ -66,8 +69,13 @@ def _look(arguments: argparse.Namespace, paths: Paths, key: str) -> DeepReport:
     try:
         recipe = load(paths, key, settings=arguments.settings)
         if arguments.deep:
-            return deep.look(recipe, paths, trusted)
-        return DeepReport(check(recipe, paths, trusted_model=trusted))
+            report = deep.look(recipe, paths, trusted)
+        else:
+            report = DeepReport(check(recipe, paths, trusted_model=trusted))
+        tight = memory_problem(recipe, paths, room_for(recipe))
+        if tight is not None and not errors(report.problems):
+            report.problems.append(tight)
+        return report
     except ProblemError as error:
         return DeepReport(list(error.problems))
 
@@ -100,10 +108,13 @@ def show(arguments: argparse.Namespace, paths: Paths) -> int:
         raise ProblemError(*fatal)
     if arguments.resolved:
         _show_resolved(recipe, arguments, paths)
-    elif arguments.json:
-        print_json([_stage_record(recipe, stage, paths) for stage in recipe.stages])
+        return 0
+    room = room_for(recipe)
+    if arguments.json:
+        print_json([_stage_record(recipe, stage, paths, room) for stage in recipe.stages])
     else:
-        print("\n---\n".join(_stage_document(recipe, stage, paths) for stage in recipe.stages))
+        documents = [_stage_document(recipe, stage, paths, room) for stage in recipe.stages]
+        print("\n---\n".join(documents))
     return 0
 
 
@@ -116,15 +127,18 @@ def _show_resolved(recipe: Recipe, arguments: argparse.Namespace, paths: Paths) 
     print("\n---\n".join("\n".join(lines) for lines in documents))
 
 
-def _stage_record(recipe: Recipe, stage: str, paths: Paths) -> dict[str, Any]:
+def _stage_record(recipe: Recipe, stage: str, paths: Paths, room: Room) -> dict[str, Any]:
     config = resolve(recipe, stage, output_dir=paths.runs / "RUN" / stage, models=paths.models)
-    return {"stage": stage, "config": config, **asdict(totals(recipe, stage, paths.models))}
+    return {"stage": stage, "config": config, **asdict(totals(recipe, stage, paths.models, room))}
 
 
-def _stage_document(recipe: Recipe, stage: str, paths: Paths) -> str:
+def _stage_document(recipe: Recipe, stage: str, paths: Paths, room: Room) -> str:
     config = resolve(recipe, stage, output_dir=paths.runs / "RUN" / stage, models=paths.models)
     lines = [f"# {one_line(recipe.title)}: stage {stage}, as `trl {stage} --config` reads it"]
-    lines += [f"# {line}" for line in total_lines(totals(recipe, stage, paths.models))]
+    counted = totals(recipe, stage, paths.models, room)
+    lines += [f"# {line}" for line in total_lines(counted)]
+    if (similar := find_similar(recipe, stage, paths)) is not None:
+        lines.append(f"# time: {similar.sentence(counted.steps)}")
     dumped = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
     return "\n".join([*lines, clean(dumped).rstrip()])
 
@@ -139,8 +153,12 @@ def total_lines(counted: Totals) -> list[str]:
     if counted.trainable is not None and counted.total:
         share = 100 * counted.trainable / counted.total
         lines.append(f"trainable: {counted.trainable:,} of {counted.total:,} ({share:.2f} %)")
-    if counted.memory_bytes is not None:
-        lines.append(f"memory, at most about: {size(counted.memory_bytes)}")
+    if (memory := counted.memory) is not None:
+        told = f"about {size(memory.total)} at the peak ({split_line(memory)})"
+        free = memory.room.free_bytes
+        if memory.verdict and free is not None:
+            told += f"; {memory.verdict}: {memory.room.name} has {size(free)} free"
+        lines.append(f"memory: {told}")
     return lines
 
 

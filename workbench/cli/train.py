@@ -15,7 +15,6 @@ from workbench.cli.queue import enqueue
 from workbench.cli.recipes import load
 from workbench.cli.runs import end_code, print_summary, run_json
 from workbench.recipe.checks import check, errors
-from workbench.recipe.estimate import peak_memory
 from workbench.recipe.recipe import Recipe
 from workbench.run.changes import refuse_changes
 from workbench.run.devices import check_device, slot_of_recipe, visible_slots
@@ -26,6 +25,7 @@ from workbench.run.launch import launch, resume
 from workbench.run.lineage import find_origin, fit_recipe, fork_recipe
 from workbench.run.notify import keep_end_command
 from workbench.run.record import read_record, trust_model
+from workbench.run.room import memory_problem, room_for
 
 
 def run(arguments: argparse.Namespace, paths: Paths) -> int:
@@ -55,12 +55,14 @@ def begin(paths: Paths, run: RunDirectory, recipe: Recipe, device: str = "") -> 
     if not device and (device := take_free_device(run)):
         print(f"It gets {device}, the first device that is free.", file=sys.stderr)
     slot = device or slot_of_recipe(recipe) or visible_slots()[0]
-    use = use_of(slot, peak_memory(recipe, paths.models))
-    facts = [fact for fact in (use.others, use.shortage) if fact]
-    if facts:
+    problems = []
+    if others := use_of(slot).others:
         hint = "dpo-workbench doctor lists all devices."
-        problems = [Problem(fact, severity="warning") for fact in facts[:-1]]
-        report(ProblemError(*problems, Problem(facts[-1], "", hint, severity="warning")))
+        problems.append(Problem(others, "", hint, severity="warning"))
+    if tight := memory_problem(recipe, paths, room_for(recipe, slot)):
+        problems.append(tight)
+    if problems:
+        report(ProblemError(*problems))
     launch(run)
 
 

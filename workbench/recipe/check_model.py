@@ -19,8 +19,8 @@ from workbench.recipe.base_model import (
     pickled_weights,
     pypi_model,
 )
-from workbench.recipe.estimate import module_shapes
 from workbench.recipe.recipe import Recipe
+from workbench.recipe.weights import module_shapes
 
 CONVERT_HINT = (
     "Such a file can run code when it is read. Take a model with .safetensors, or convert it: "

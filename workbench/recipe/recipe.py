@@ -127,6 +127,11 @@ def load_recipe(path: Path, *, text: str | None = None, stage: str | None = None
     return Recipe(path.absolute(), text, data, document, stages, bool(sections))
 
 
+def flat_recipe(settings: Mapping[str, Any], stage: str) -> Recipe:
+    """A flat config of one stage as a recipe without a file; its paths are absolute."""
+    return Recipe(Path("/config.yaml"), "", dict(settings), parse("", ""), (stage,), staged=False)
+
+
 def read_text(path: Path, missing: str) -> str:
     """A recipe file's text.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from workbench.base.problems import Problem
-from workbench.recipe.estimate import module_shapes
+from workbench.recipe.weights import module_shapes
 from workbench.run.advice_rows import Facts, Found, Row, problem, row, short
 from workbench.run.memory_advice import architecture_of
 

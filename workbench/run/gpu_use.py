@@ -1,4 +1,4 @@
-"""Before a launch: who is on the device already, and whether there is room for the run."""
+"""Before a launch: who is on the device already."""
 
 from __future__ import annotations
 
@@ -20,39 +20,32 @@ class DeviceUse:
 
     Attributes:
         others: Who uses it, runs of this user left out.
-        shortage: That the run may not fit into what is free.
         unknown: Why nothing can be told.
     """
 
     others: str = ""
-    shortage: str = ""
     unknown: str = ""
 
 
-def use_of(slot: str, needed_bytes: int | None, seconds: float = LOOK_SECONDS) -> DeviceUse:
+def use_of(slot: str, seconds: float = LOOK_SECONDS) -> DeviceUse:
     """Look at a slot's device. Takes up to `seconds`: call it from a thread.
 
     Args:
         slot: Of `devices.visible_slots`; for the CPU there is nothing to say.
-        needed_bytes: What the run takes at most, None where unknown.
     """
     if not slot.startswith(GPU_PREFIX):
         return DeviceUse()
-    return judge(slot, needed_bytes, look(seconds))
+    return judge(slot, look(seconds))
 
 
-def judge(slot: str, needed_bytes: int | None, view: GpuView) -> DeviceUse:
+def judge(slot: str, view: GpuView) -> DeviceUse:
     """The sentences about a slot in a view."""
     gpu = find_gpu(view, slot)
     if gpu is None or gpu.total_bytes is None:
         reason = view.reason or (gpu.trouble if gpu else "it cannot be told which one that is")
         return DeviceUse(unknown=f"{slot}: no GPU data ({reason})")
-    shortage, free = "", gpu.free_bytes
-    if needed_bytes and free is not None and free < needed_bytes:
-        room, need = gigabytes(free), gigabytes(needed_bytes)
-        shortage = f"{slot}: {room} GB free, this run may take up to {need} GB"
     used = others_on(gpu)
-    return DeviceUse(f"{slot}: {used}" if used else "", shortage)
+    return DeviceUse(f"{slot}: {used}" if used else "")
 
 
 def find_gpu(view: GpuView, slot: str, environ: Mapping[str, str] | None = None) -> Gpu | None:

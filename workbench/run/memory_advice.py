@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench.recipe.base_model import model_config
 from workbench.recipe.estimate import memory_of
+from workbench.recipe.memory import TIGHT_SHARE, Room
 from workbench.recipe.schema import load_schema
 
 PHASES = ("training", "optimizer", "reference", "loading", "evaluation", "generation")
 SHORTEST_LENGTH = 128
+MOST_HALVINGS = 12
 QUANTIZED = ("load_in_4bit", "load_in_8bit")
 Change = tuple[dict[str, Any], str]
 """The settings to change, and what that costs."""
+Maker = Callable[["Current"], Iterator[Change]]
 
 
 @dataclass(frozen=True)
@@ -54,15 +58,101 @@ def oom_steps(
     """
     settings = Current(config, stage, on_gpu and not config.get("use_cpu"))
     shape = model if model is not None else architecture_of(config.get("model_name_or_path"))
-    before = memory_of(config, stage, shape) if shape else None
+    room = Room(gpu=settings.on_gpu)
+    before = memory_of(config, stage, shape, room) if shape else None
     found: list[Step] = []
     for maker, same in ORDER.get(phase, ORDER["training"]):
         for change, cost in maker(settings):
             after = None
             if before is not None and shape and change and phase != "generation":
-                after = memory_of({**config, **change}, stage, shape)
+                after = memory_of({**config, **change}, stage, shape, room)
             found.append(_step(change, cost, same, before, after))
     return sorted(found, key=lambda step: not step.same_result)
+
+
+def smallest_change(
+    config: Mapping[str, Any], stage: str, model: Mapping[str, Any], room: Room
+) -> str | None:
+    """The least harmful change after which a stage fits, or else several together.
+
+    Those that keep the result come first, alone and together.
+
+    Args:
+        config: The stage's resolved TRL config, with `shared_prefix` where the recipe has it.
+        model: The base model's config.json.
+
+    Returns:
+        `set per_device_train_batch_size 4 -> 2 with gradient_accumulation_steps 1 -> 2 (the same
+        effective batch)`; None where nothing helps.
+    """
+    fits = Fit(config, stage, model, room)
+    keeps = [maker for maker, keeps in SINGLE if keeps]
+    alters = [maker for maker, keeps in SINGLE if not keeps]
+    return (
+        fits.alone(keeps)
+        or fits.together(keeps)
+        or fits.alone(alters)
+        or fits.together([*keeps, *alters])
+    )
+
+
+class Fit:
+    """The search for changes after which a stage fits."""
+
+    def __init__(
+        self, config: Mapping[str, Any], stage: str, model: Mapping[str, Any], room: Room
+    ) -> None:
+        self.config, self.stage, self.model, self.room = config, stage, model, room
+        self.limit = TIGHT_SHARE * (room.free_bytes or 0)
+
+    def bytes_with(self, change: Mapping[str, Any]) -> float:
+        """The estimate after a change; endless where it cannot be told."""
+        found = memory_of({**self.config, **change}, self.stage, self.model, self.room)
+        return math.inf if found is None else found
+
+    def alone(self, makers: Sequence[Maker]) -> str | None:
+        """The first change that is enough."""
+        for maker in makers:
+            change, cost = self.grown(maker, {})
+            if change and self.bytes_with(change) <= self.limit:
+                return f"{self.told(change)} ({cost})"
+        return None
+
+    def together(self, makers: Sequence[Maker]) -> str | None:
+        """One after the other, those that help, until it is enough."""
+        all_of_it: dict[str, Any] = {}
+        for maker in makers:
+            change, _ = self.grown(maker, all_of_it)
+            after = self.bytes_with(all_of_it | change)
+            if after >= self.bytes_with(all_of_it):
+                continue
+            all_of_it |= change
+            if after <= self.limit:
+                return f"{self.told(all_of_it)}, all together"
+        return None
+
+    def grown(self, maker: Maker, others: Mapping[str, Any]) -> Change:
+        """A change, taken further (a batch halved again) until the stage fits or it ends."""
+        change: dict[str, Any] = {}
+        cost = ""
+        for _ in range(MOST_HALVINGS):
+            now = Current({**self.config, **others, **change}, self.stage, self.room.gpu)
+            made = next(maker(now), None)
+            if made is None or not made[0]:
+                break
+            change, cost = change | made[0], made[1]
+            if self.bytes_with({**others, **change}) <= self.limit:
+                break
+        return change, cost
+
+    def told(self, change: Mapping[str, Any]) -> str:
+        """A change in words."""
+        now, parts = Current(self.config, self.stage, self.room.gpu), []
+        for key, value in change.items():
+            before = now.get(key)
+            from_to = before and isinstance(value, int) and not isinstance(value, bool)
+            parts.append(f"{key} {before} -> {value}" if from_to else f"{key}: {_yaml(value)}")
+        return "set " + " with ".join(parts)
 
 
 def _step(
@@ -158,6 +248,25 @@ def smaller_reference_batch(now: Current) -> Iterator[Change]:
         yield {"precompute_ref_batch_size": batch // 2}, "the same result"
 
 
+def packed_rows(now: Current) -> Iterator[Change]:
+    """The workbench's own path, which holds no padding and less of each layer."""
+    if now.config.get("shared_prefix") in ("off", False):
+        yield {"shared_prefix": "auto"}, "the same result by another path"
+
+
+def no_dropout(now: Current) -> Iterator[Change]:
+    """DPO packs its rows only without dropout."""
+    drops = now.get("lora_dropout") and not now.get("disable_dropout")
+    if now.stage == "dpo" and now.get("use_peft") and drops:
+        yield {"lora_dropout": 0.0}, "its rows are packed then"
+
+
+def reference_on_the_way(now: Current) -> Iterator[Change]:
+    """The reference's scores with the packed rows, which are kept too."""
+    if now.stage == "dpo" and now.get("use_peft") and now.get("precompute_ref_log_probs"):
+        yield {"precompute_ref_log_probs": False}, "the same result; they are kept anyway"
+
+
 def smaller_evaluation(now: Current) -> Iterator[Change]:
     """Fewer rows at a time while evaluating."""
     batch = now.number("per_device_eval_batch_size")
@@ -215,8 +324,22 @@ def smaller_model(now: Current) -> Iterator[Change]:
     yield {}, "take a smaller model_name_or_path"
 
 
-Maker = Callable[[Current], Iterator[Change]]
 KEEPS, ALTERS = True, False
+SINGLE: tuple[tuple[Maker, bool], ...] = (
+    (packed_rows, KEEPS),
+    (reference_on_the_way, KEEPS),
+    (smaller_batch, KEEPS),
+    (smaller_evaluation, KEEPS),
+    (checkpointing, KEEPS),
+    (precompute, KEEPS),
+    (half_weights, KEEPS),
+    (no_dropout, ALTERS),
+    (shorter, ALTERS),
+    (four_bit, ALTERS),
+    (lora, ALTERS),
+    (lean_optimizer, ALTERS),
+)
+"""What is tried before a launch, the least harm first."""
 ORDER: dict[str, tuple[tuple[Maker, bool], ...]] = {
     "training": (
         (smaller_batch, KEEPS),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,13 @@ from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.tui.render import count, join, plain, share, size
 
+LOOK_SECONDS = 1.0
+"""For a look at the GPUs while somebody types."""
+
 if TYPE_CHECKING:
     from workbench.recipe.estimate import Totals
     from workbench.recipe.recipe import Recipe
+    from workbench.run.similar import Similar
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,13 @@ class Checked:
     Attributes:
         recipe: None where the text cannot be read.
         totals: Effective batch, steps and the like for each stage.
+        paces: A past run for each stage that tells how long its steps take.
     """
 
     recipe: Recipe | None
     problems: tuple[Problem, ...]
     totals: tuple[tuple[str, Totals], ...]
+    paces: Mapping[str, Similar] = field(default_factory=dict)
 
     @property
     def code_of(self) -> str:
@@ -46,17 +53,20 @@ class Checked:
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
 
-def check_text(path: Path, text: str | None, paths: Paths) -> Checked:
+def check_text(path: Path, text: str | None, paths: Paths, device: str = "") -> Checked:
     """Read, check and add up a recipe. Slow parts run here, so call it from a thread.
 
     Args:
         path: The recipe's file, from whose folder relative paths count.
         text: Content to take instead of the file's.
         paths: The user's folders; converted models tell the number of parameters.
+        device: The slot that a run would get; the first one if empty.
     """
     from workbench.recipe.checks import check
     from workbench.recipe.estimate import totals
     from workbench.recipe.recipe import load_recipe
+    from workbench.run.room import memory_problem, room_for
+    from workbench.run.similar import find_similar
 
     try:
         recipe = load_recipe(path, text=text)
@@ -64,18 +74,53 @@ def check_text(path: Path, text: str | None, paths: Paths) -> Checked:
         return Checked(None, error.problems, ())
     # A wish to run the model's code is a warning here: the launch asks, with the model's name.
     problems = tuple(check(recipe, paths, trusted_model=recipe.model))
+    room = room_for(recipe, device, seconds=LOOK_SECONDS)
+    if (tight := memory_problem(recipe, paths, room)) is not None:
+        problems = (*problems, tight)
     sums = []
+    paces = {}
     for stage in recipe.stages:
         try:
-            sums.append((stage, totals(recipe, stage, paths.models)))
+            sums.append((stage, totals(recipe, stage, paths.models, room)))
+            if similar := find_similar(recipe, stage, paths):
+                paces[stage] = similar
         except (ProblemError, ValueError, TypeError, ArithmeticError):
             # A value that is wrong is reported as a problem; its sum is merely not known.
             continue
-    return Checked(recipe, problems, tuple(sums))
+    return Checked(recipe, problems, tuple(sums), paces)
 
 
-def totals_line(stage: str, totals: Totals) -> Content:
-    """`dpo  batch 16 · 40 steps · trains 0.34 % (460 k) · up to 1.2 GB`."""
+MEMORY_STYLES = {"tight": "$warning", "will not fit": "$error"}
+
+
+def memory_line(sums: tuple[tuple[str, Totals], ...]) -> Content | None:
+    """The parts of the stage that takes most: `peak weights 0.3, optimizer 0.0, ... GB`."""
+    from workbench.run.room import split_line
+
+    known = [totals.memory for _, totals in sums if totals.memory]
+    if not known:
+        return None
+    told = split_line(max(known, key=lambda memory: memory.total))
+    return join(("peak ", "$muted"), plain(told))
+
+
+def time_line(checked: Checked) -> Content | None:
+    """`time sft about 3 min (0.66 s a step in run X)`."""
+    told = [
+        f"{stage} {checked.paces[stage].sentence(sums.steps)}"
+        for stage, sums in checked.totals
+        if stage in checked.paces
+    ]
+    return join(("time ", "$muted"), plain(" · ".join(told))) if told else None
+
+
+def totals_lines(checked: Checked) -> list[Content]:
+    """What each stage adds up to."""
+    return [_totals_line(stage, sums, checked.paces.get(stage)) for stage, sums in checked.totals]
+
+
+def _totals_line(stage: str, totals: Totals, similar: Similar | None) -> Content:
+    """`dpo  batch 16 · 40 steps · trains 0.34 % (460 k) · about 1.2 GB · 3 min`."""
     dot = ("  ·  ", "$faint")
     steps = f"{totals.steps:,}" if totals.steps is not None else "?"
     parts: list[Content | str | tuple[str, str]] = [
@@ -91,6 +136,9 @@ def totals_line(stage: str, totals: Totals) -> Content:
     ]
     if totals.trainable:
         parts.append((f" ({count(totals.trainable)})", "$muted"))
-    if totals.memory_bytes:
-        parts += [dot, ("up to ", "$muted"), size(totals.memory_bytes)]
+    if totals.memory is not None:
+        style = MEMORY_STYLES.get(totals.memory.verdict, "")
+        parts += [dot, plain(f"about {size(totals.memory.total)}", style=style)]
+    if similar is not None and (duration := similar.duration(totals.steps)):
+        parts += [dot, plain(duration)]
     return join(*parts)

@@ -91,17 +91,17 @@ def _choose_modules(screen: EditorScreen, row: Setting) -> None:
 
 def target_modules(screen: EditorScreen) -> tuple[str, ...]:
     """Names of the model's linear modules, as far as this machine knows the model."""
-    from workbench.recipe.base_model import model_config
-    from workbench.recipe.estimate import module_shapes
+    from workbench.recipe.base_model import model_config, model_location
+    from workbench.recipe.weights import module_names, module_shapes
 
     recipe = screen.draft.now.recipe
     if recipe is None:
         return ()
-    config = model_config(recipe.model, recipe.path.parent, screen.bench.services.paths.models)
-    try:
-        return tuple(module_shapes(config)) if config else ()
-    except (KeyError, TypeError, ValueError, ArithmeticError):
-        return ()  # an odd config.json; the check says what there is to say
+    place = recipe.path.parent, screen.bench.services.paths.models
+    folder = model_location(recipe.model, *place)
+    return (module_names(folder) if folder else ()) or tuple(
+        module_shapes(model_config(recipe.model, *place) or {})
+    )
 
 
 def _write_long(screen: EditorScreen, row: Setting) -> None:

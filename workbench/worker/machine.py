@@ -22,13 +22,12 @@ import yaml
 
 from workbench.base.files import write_atomic
 from workbench.recipe.estimate import memory_of
+from workbench.recipe.memory import KEEP_SHARE, Room
 from workbench.run.memory_advice import architecture_of
 
 PACKAGES = ("trl", "transformers", "peft", "torch", "datasets", "accelerate", "bitsandbytes")
 GIGABYTE = 1024**3
 BF16 = "bfloat16"
-MEMORY_SHARE = 0.8
-"""Of the free memory, so much may the estimate take: others may need some, too."""
 LAUNCHER_VARIABLES = ("LOCAL_RANK", "WORLD_SIZE")
 QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -152,7 +151,8 @@ def fit_config(
     ):
         config |= change
         notes += _note(path, change, reason)
-    change, reason = _for_memory(config, path.stem, free_bytes)
+    room = Room(free_bytes, has_cuda, bf16_works)
+    change, reason = _for_memory(config, path.stem, room)
     config |= change
     notes += _note(path, change, reason)
     if notes:
@@ -186,15 +186,15 @@ def _for_lora(config: dict[str, Any], bf16_works: bool) -> tuple[dict[str, Any],
     return {**change, "bf16": False}, "LoRA trains in fp32 beside frozen weights in bf16"
 
 
-def _for_memory(config: dict[str, Any], stage: str, free_bytes: int) -> tuple[dict[str, Any], str]:
+def _for_memory(config: dict[str, Any], stage: str, room: Room) -> tuple[dict[str, Any], str]:
     shape = architecture_of(config.get("model_name_or_path"))
     if "gradient_checkpointing" in config or not shape or not _trains_lora(config):
         return {}, ""
     change = {"gradient_checkpointing": False}
-    needed = memory_of({**config, **change}, stage, shape)
-    if needed is None or needed > MEMORY_SHARE * free_bytes:
+    needed = memory_of({**config, **change}, stage, shape, room)
+    if needed is None or needed > KEEP_SHARE * (room.free_bytes or 0):
         return {}, ""
-    return change, f"the memory suffices without ({needed / GIGABYTE:.1f} GB at most)"
+    return change, f"the memory suffices without (about {needed / 1e9:.1f} GB)"
 
 
 def _trains_lora(config: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from workbench.base.paths import safe_name
-from workbench.tui.checking import Checked, check_text, totals_line
+from workbench.tui.checking import Checked, check_text, memory_line, time_line, totals_lines
 from workbench.tui.dialogs.base import Dialog
 from workbench.tui.messages import DeviceSeen, RecipeChecked
 from workbench.tui.queueing import busy_with, next_device
@@ -57,7 +57,8 @@ class ReviewDialog(Dialog[ReviewAnswer]):
     ReviewDialog #summary { height: auto; }
     ReviewDialog #device { height: auto; display: none; }
     ReviewDialog VerticalScroll { height: auto; max-height: 8; margin-top: 1; }
-    ReviewDialog.-told VerticalScroll { max-height: 5; }
+    ReviewDialog.-told VerticalScroll { max-height: 4; }
+    ReviewDialog.-timed.-told VerticalScroll { max-height: 2; }
     ReviewDialog #naming { height: 1; margin-top: 1; }
     ReviewDialog #naming > Static { width: 6; color: $muted; }
     ReviewDialog #naming > Input { width: 1fr; }
@@ -100,7 +101,8 @@ class ReviewDialog(Dialog[ReviewAnswer]):
         self.run_worker(partial(self._check), thread=True, exit_on_error=False)
 
     def _check(self) -> None:
-        checked = check_text(self._path, None, self.bench.services.paths)
+        device = next_device(self.bench.rows)
+        checked = check_text(self._path, None, self.bench.services.paths, device)
         self.post_message(RecipeChecked(0, checked))
 
     @on(RecipeChecked)
@@ -108,6 +110,7 @@ class ReviewDialog(Dialog[ReviewAnswer]):
         event.stop()
         checked = event.checked
         self.query_one("#summary", Static).update(_summary(checked))
+        self.set_class(bool(checked.paces), "-timed")
         if checked.recipe is not None:
             look = partial(self._look, checked.recipe, next_device(self.bench.rows))
             self.run_worker(look, thread=True, exit_on_error=False)
@@ -124,19 +127,17 @@ class ReviewDialog(Dialog[ReviewAnswer]):
         self.query_one("#queue" if self._busy_with else "#yes").focus()
 
     def _look(self, recipe: Recipe, device: str) -> None:
-        from workbench.recipe.estimate import peak_memory
         from workbench.run.devices import slot_of_recipe
         from workbench.run.gpu_use import use_of
 
         slot = slot_of_recipe(recipe) or device
-        needed = peak_memory(recipe, self.bench.services.paths.models)
-        self.post_message(DeviceSeen(use_of(slot, needed)))
+        self.post_message(DeviceSeen(use_of(slot)))
 
     @on(DeviceSeen)
     def _device_seen(self, event: DeviceSeen) -> None:
         event.stop()
         use = self.use = event.use
-        facts = [join(("! ", "$warning"), plain(f)) for f in (use.others, use.shortage) if f]
+        facts = [join(("! ", "$warning"), plain(use.others))] if use.others else []
         if use.unknown:
             facts.append(plain(use.unknown, style="$muted"))
         device = self.query_one("#device", Static)
@@ -168,6 +169,7 @@ def _summary(checked: Checked) -> Content:
     rows = [
         plain(recipe.title, style="bold"),
         join(("model  ", "$muted"), plain(recipe.model or "none given")),
-        *(totals_line(stage, totals) for stage, totals in checked.totals),
+        *totals_lines(checked),
+        *(line for line in (memory_line(checked.totals), time_line(checked)) if line),
     ]
     return lines(*rows)

@@ -18,7 +18,7 @@ from textual.widgets import Input, OptionList, Static
 from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.yaml_edit import REMOVE, edit
 from workbench.recipe.yaml_file import Path as KeyPath
-from workbench.tui.checking import Checked, check_text, totals_line
+from workbench.tui.checking import Checked, check_text, totals_lines
 from workbench.tui.draft import difference, value_at
 from workbench.tui.form import SHARED, Setting, added_set, settings
 from workbench.tui.messages import Failed, RecipeChecked
@@ -412,8 +412,7 @@ class EditorScreen(DraftScreen):
 
     def _show_checked(self, checked: Checked) -> None:
         self._checked = checked
-        rows = [totals_line(stage, totals) for stage, totals in checked.totals]
-        self.query_one("#totals", Static).update(lines(*rows))
+        self.query_one("#totals", Static).update(lines(*totals_lines(checked)))
         problems = [problem_line(problem) for problem in checked.problems]
         good = Content.styled("✓ no problems", "$success")
         self.query_one("#problems", Static).update(lines(*problems) if problems else good)
