@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from tui_fakes import RECIPE, FakeLauncher
 from tui_waiting import until
 
 from workbench.base.paths import Paths
+from workbench.base.problems import Problem
+from workbench.recipe.recipe import Recipe
+from workbench.run.deep import DeepReport
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.dialogs.checklist import ChecklistDialog
 from workbench.tui.dialogs.confirm import ConfirmDialog
@@ -270,6 +274,32 @@ async def test_what_is_longer_than_its_place_can_be_read_in_full(
         await pilot.press("i")
         await until(pilot, lambda: isinstance(app.screen, ReadDialog))
         assert "apo_zero" in text_of(app, "VerticalScroll Static")
+
+
+async def test_the_deeper_check_is_asked_on_a_key_and_ended_with_the_screen(
+    make_app: MakeApp, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ended = threading.Event()
+
+    def look(recipe: Recipe, paths: Paths, *, begun: Callable[..., None]) -> DeepReport:
+        asked.append(recipe.text)
+        begun(ended.set)
+        if len(asked) > 1:
+            assert ended.wait(10)
+        return DeepReport([Problem("the tokenizer has no token <zz>")], looked=True)
+
+    monkeypatch.setattr("workbench.run.deep.deep_check", look)
+    async with editor(make_app, paths.recipes / "small.yaml") as (app, pilot):
+        await type_value(app, pilot, "2", "lora_r")
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(app.screen, ReadDialog))
+        assert "no token <zz>" in text_of(app, "VerticalScroll Static")
+        assert "lora_r: 2" in asked[0]
+        await pilot.press("escape", "c")
+        await until(pilot, lambda: len(asked) == 2)
+        await pilot.press("escape", "y")
+        await until(pilot, ended.is_set)
 
 
 async def test_the_raw_view_edits_the_same_text(make_app: MakeApp, paths: Paths) -> None:

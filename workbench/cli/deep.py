@@ -16,7 +16,6 @@ from workbench.run.deep import DeepReport, deep_check, resolve_all
 from workbench.run.resolved import Setting, settings_of
 
 LONGEST_VALUE = 44
-SHOWN_PARTS = ("p50", "p95", "max")
 
 
 def look(recipe: Recipe, paths: Paths, trusted_model: str) -> DeepReport:
@@ -28,46 +27,6 @@ def say(message: str) -> None:
     """A sentence that only a waiting person needs."""
     if redrawable():
         print(f"{message} ...", file=sys.stderr)
-
-
-def summary(report: DeepReport) -> list[str]:
-    """Lines about what each stage comes to."""
-    if not report.looked:
-        return ["the model and the data are looked at once these are mended"]
-    lines: list[str] = []
-    for stage, found in report.stages.items():
-        lines += [f"{stage}: {text}" for text in _rows(found)]
-        lines += [f"{stage}: {text}" for text in _tokens(found)]
-        if found.get("total"):
-            share = 100 * found["trainable"] / found["total"]
-            what = f"{found['modules']} modules adapted, " if found.get("modules") else ""
-            numbers = f"{found['trainable']:,} of {found['total']:,} parameters ({share:.2f} %)"
-            lines.append(f"{stage}: {what}trains {numbers}")
-    return lines
-
-
-def _rows(found: dict[str, Any]) -> list[str]:
-    if not found.get("sample"):
-        return []
-    rows, sample = found.get("rows"), found["sample"]
-    total = f"{rows:,} rows" if rows is not None else "a stream"
-    if found.get("held_out"):
-        total += f", {found['held_out']:,} held out"
-    if sample != rows:
-        total += f"; of a sample of {sample:,}"
-    if "truncated" not in found:
-        return [total]
-    shares = [f"{100 * found[key] / sample:.3g} % {key}" for key in ("truncated", "dropped")]
-    return [f"{total}: {', '.join(shares)}"]
-
-
-def _tokens(found: dict[str, Any]) -> list[str]:
-    parts = found.get("tokens") or {}
-    texts = [
-        f"{name} {'/'.join(str(spread[key]) for key in SHOWN_PARTS)}"
-        for name, spread in parts.items()
-    ]
-    return [f"tokens ({'/'.join(SHOWN_PARTS)}): {', '.join(texts)}"] if texts else []
 
 
 def resolved(

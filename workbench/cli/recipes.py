@@ -23,6 +23,7 @@ from workbench.recipe.estimate import Totals, totals
 from workbench.recipe.memory import Room
 from workbench.recipe.recipe import Recipe, apply_overrides, load_recipe, resolve
 from workbench.run.deep import DeepReport
+from workbench.run.deep_lines import deep_lines
 from workbench.run.room import memory_problem, room_for, split_line
 from workbench.run.similar import find_similar
 
@@ -56,7 +57,7 @@ def check_recipes(arguments: argparse.Namespace, paths: Paths) -> int:
         for key, report in found:
             for problem in report.problems:
                 print(problem_line(problem))
-            for line in deep.summary(report) if arguments.deep else ():
+            for line in deep_lines(report) if arguments.deep else ():
                 print(line)
             count = len(errors(report.problems))
             print(f"{one_line(key)}: {f'{count} to mend' if count else 'ready to train'}")

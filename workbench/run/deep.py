@@ -38,6 +38,7 @@ TEACH_NOTHING = ("have equal answers", "have an empty answer")
 Event = dict[str, Any]
 Events = Generator[Event, None, None]
 Say = Callable[[str], None]
+Begun = Callable[[Callable[[], None]], None]
 
 
 @dataclass
@@ -62,13 +63,19 @@ class DeepReport:
 
 
 def deep_check(
-    recipe: Recipe, paths: Paths, *, trusted_model: str = "", say: Say = lambda _: None
+    recipe: Recipe,
+    paths: Paths,
+    *,
+    trusted_model: str = "",
+    say: Say = lambda _: None,
+    begun: Begun = lambda _: None,
 ) -> DeepReport:
     """All that can be known to be wrong with a recipe before it is trained on this machine.
 
     Args:
         trusted_model: The model, as the recipe names it, whose own code may run.
         say: Called with a sentence about what takes time.
+        begun: Called with a function that ends the look early, from whatever thread.
     """
     found = check(recipe, paths, trusted_model=trusted_model)
     missing = {
@@ -80,7 +87,8 @@ def deep_check(
     report = DeepReport(found)
     if [one for one in errors(found) if one.what not in {m.what for m in missing}]:
         return report
-    _collect(report, recipe, events(recipe, paths, trusted_model=trusted_model), say)
+    asked = events(recipe, paths, trusted_model=trusted_model, begun=begun)
+    _collect(report, recipe, asked, say)
     report.problems = in_order(recipe, list(dict.fromkeys(report.problems)))
     return report
 
@@ -144,7 +152,12 @@ def place_of(recipe: Recipe, stage: str, key: str) -> str:
 
 
 def events(
-    recipe: Recipe, paths: Paths, *, trusted_model: str = "", resolve_only: bool = False
+    recipe: Recipe,
+    paths: Paths,
+    *,
+    trusted_model: str = "",
+    resolve_only: bool = False,
+    begun: Begun = lambda _: None,
 ) -> Events:
     """The worker's events one by one; closing the iterator ends the worker.
 
@@ -154,7 +167,7 @@ def events(
         folder = Path(name)
         _write_job(folder, recipe, paths, trusted_model, resolve_only)
         ended = False
-        with contextlib.closing(_ask(folder, recipe)) as asked:
+        with contextlib.closing(_ask(folder, recipe, begun)) as asked:
             for event in asked:
                 if event["event"] == "end":
                     ended = True
@@ -182,7 +195,7 @@ def _write_job(
     (folder / "job.json").write_text(json.dumps(json_safe(job)), encoding="utf-8")
 
 
-def _ask(folder: Path, recipe: Recipe) -> Events:
+def _ask(folder: Path, recipe: Recipe, begun: Begun) -> Events:
     variables = allowed_variables(recipe.values(recipe.stages[0]).get("env"))
     with (folder / "stderr.log").open("wb") as stderr:
         process = subprocess.Popen(
@@ -192,6 +205,7 @@ def _ask(folder: Path, recipe: Recipe) -> Events:
             stderr=stderr,
             env={**os.environ, **variables},
         )
+    begun(process.terminate)
     assert process.stdout is not None
     try:
         for line in process.stdout:

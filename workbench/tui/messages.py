@@ -13,6 +13,7 @@ from workbench.tui.board import RunRow
 
 if TYPE_CHECKING:
     from workbench.recipe.catalog import Entry
+    from workbench.run.deep import DeepReport
     from workbench.run.gpu_use import DeviceUse
     from workbench.tui.checking import Checked
     from workbench.tui.watching import RunView
@@ -39,6 +40,13 @@ class RecipeChecked(Message):
 
     number: int
     checked: Checked
+
+
+@dataclass
+class DeepLooked(Message):
+    """What model, tokenizer and data say of a recipe."""
+
+    report: DeepReport
 
 
 @dataclass

@@ -14,7 +14,7 @@ from workbench.tui.messages import Failed
 from workbench.tui.render import join, path_text, plain
 from workbench.tui.screens.base import WorkbenchScreen
 
-Then = Callable[[], None] | None
+After = Callable[[], None] | None
 CONFLICT_CHOICES = (
     "Show what differs between the file and mine",
     "Overwrite the file with mine",
@@ -71,7 +71,7 @@ class DraftScreen(WorkbenchScreen):
         """Save under a new name among the user's recipes."""
         self._save_as(None)
 
-    def save(self, then: Then = None) -> None:
+    def save(self, then: After = None) -> None:
         """Save, with a question where the file is not the one that was opened.
 
         Args:
@@ -98,7 +98,7 @@ class DraftScreen(WorkbenchScreen):
             return ""
         return text if text != self.draft.saved.text else None
 
-    def _ask_about(self, theirs: str, then: Then) -> None:
+    def _ask_about(self, theirs: str, then: After) -> None:
         from workbench.tui.dialogs.pick import PickDialog
 
         def chosen(index: int | None) -> None:
@@ -115,7 +115,7 @@ class DraftScreen(WorkbenchScreen):
         options = [plain(choice) for choice in CONFLICT_CHOICES[: 4 if theirs else 3]]
         self.app.push_screen(PickDialog(title, options), chosen)
 
-    def _show_conflict(self, theirs: str, then: Then) -> None:
+    def _show_conflict(self, theirs: str, then: After) -> None:
         from workbench.tui.dialogs.read import ReadDialog, diff_text
 
         changed = difference(theirs, self.draft.now.text) or ["The two are the same."]
@@ -126,7 +126,7 @@ class DraftScreen(WorkbenchScreen):
         self.draft.mark_saved(self._path, theirs)
         self.show_draft()
 
-    def _save_as(self, then: Then) -> None:
+    def _save_as(self, then: After) -> None:
         from workbench.tui.dialogs.name import NameDialog
 
         prefix = "my-" if self._origin == "shipped" else ""
@@ -137,7 +137,7 @@ class DraftScreen(WorkbenchScreen):
         dialog = NameDialog("Save the recipe as", text, value=name, taken=taken)
         self.app.push_screen(dialog, lambda name: self._write(name, then) if name else None)
 
-    def _write(self, name: str | None, then: Then) -> None:
+    def _write(self, name: str | None, then: After) -> None:
         """Write the text to its own file (no name) or to a new one."""
         from workbench.recipe.catalog import Catalog
 

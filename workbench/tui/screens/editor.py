@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,10 +21,10 @@ from workbench.recipe.yaml_file import Path as KeyPath
 from workbench.tui.checking import Checked, check_text, totals_lines
 from workbench.tui.draft import difference, value_at
 from workbench.tui.form import SHARED, Setting, added_set, settings
-from workbench.tui.messages import Failed, RecipeChecked
+from workbench.tui.messages import DeepLooked, Failed, RecipeChecked
 from workbench.tui.picking import pick
 from workbench.tui.render import join, lines, next_line, path_text, plain, problem_line
-from workbench.tui.screens.draft_screen import DraftScreen, Then
+from workbench.tui.screens.draft_screen import After, DraftScreen
 from workbench.tui.screens.editor_keys import KEYS
 from workbench.tui.setting_help import choice_lines, setting_help
 from workbench.tui.typed import from_text
@@ -34,7 +34,7 @@ from workbench.tui.widgets.steady_input import SteadyInput
 DEBOUNCE_SECONDS = 0.3
 NEEDS_FORM = (
     *("edit", "type", "turn", "step", "reset", "restore", "search", "next_problem", "info"),
-    *("save_as", "run", "save"),
+    *("save_as", "run", "save", "deep"),
 )
 NEEDS_TEXT = ("undo", "redo", "diff", "raw")
 
@@ -59,6 +59,7 @@ class EditorScreen(DraftScreen):
         self._checked: Checked | None = None
         self._rows: list[Setting] = []
         self._read_problems: tuple[Problem, ...] = ()
+        self._end_look: Callable[[], None] | None = None
 
     def compose_body(self) -> ComposeResult:
         """Name, form and help, totals, problems. What the keys do depends on the file."""
@@ -235,7 +236,7 @@ class EditorScreen(DraftScreen):
             self.change(self._changes(row, text), row.path)
         self._check_soon(self.draft.now.text)
 
-    def save(self, then: Then = None) -> None:
+    def save(self, then: After = None) -> None:
         """Save, a value that is being typed included."""
         self._end_typing()
         super().save(then)
@@ -353,6 +354,47 @@ class EditorScreen(DraftScreen):
         if text is not None and self.draft.rewrite(text):
             self.show_draft()
             self.refresh_bindings()
+
+    def action_deep(self) -> None:
+        """Ask model, tokenizer and data about the recipe, in a process of its own."""
+        if self._end_look is not None:
+            self.bench.say("The deeper look is not over yet.")
+            return
+        self.bench.say("Asking the model, its tokenizer and the data; this takes some seconds.")
+        text = self.draft.now.text
+        self.run_worker(
+            lambda: self._look_deeper(text), thread=True, exit_on_error=False, group="deep"
+        )
+
+    def _look_deeper(self, text: str) -> None:
+        from workbench.recipe.recipe import load_recipe
+        from workbench.run.deep import deep_check
+
+        recipe = load_recipe(self._path, text=text)
+        report = deep_check(recipe, self.bench.services.paths, begun=self._look_begun)
+        self.post_message(DeepLooked(report))
+
+    def _look_begun(self, end: Callable[[], None]) -> None:
+        self._end_look = end
+
+    def on_unmount(self) -> None:
+        """Nobody waits for a look any more."""
+        if self._end_look is not None:
+            self._end_look()
+
+    @on(DeepLooked)
+    def _deep_looked(self, event: DeepLooked) -> None:
+        from workbench.run.deep_lines import deep_lines
+        from workbench.tui.dialogs.read import ReadDialog
+
+        event.stop()
+        self._end_look = None
+        problems = event.report.problems
+        if self.is_current:
+            told = [*map(problem_line, problems), *map(plain, deep_lines(event.report))]
+            self.app.push_screen(ReadDialog(f"Deep check of {self._path.name}", lines(*told)))
+        else:
+            self.bench.say(f"Deep check of {self._path.name}: {len(problems)} problems.")
 
     def action_next_problem(self) -> None:
         """Go to the next setting that a problem names."""

@@ -54,6 +54,7 @@ KEYS: list[BindingType] = [
     ),
     _key("backspace", "restore", "As in the file", "Give this setting the value that the file has"),
     _key("i", "info", "Info", "All that is known of the setting"),
+    _key("c", "deep", "Deep check", "Ask model, tokenizer and data too; takes some seconds"),
     _key("p", "problems", "Problems", "All problems"),
     _key("n", "next_problem", "Next problem", "Go to the next setting that has a problem"),
     _key("f2", "save_as", "Save as", "Save under a new name"),
