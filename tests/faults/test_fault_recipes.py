@@ -88,6 +88,9 @@ def test_a_key_that_stands_twice(check_file: Callable[..., Checked]) -> None:
     checked = check_file(HEAD + "beta: 0.1\nlora_r: 8\nbeta: 0.2\n")
     assert checked.code == 1
     assert "bad.yaml:6:1: beta stands twice, first in line 4. Keep one of the two." in checked.text
+    both = check_file(HEAD + "beta: much\nlora_r: 8\nbeta: 0.2\n")
+    assert "stands twice" in both.text
+    assert "bad.yaml:4:1: beta: 'much' is not a number" in both.text
 
 
 def test_a_misspelt_key(check_file: Callable[..., Checked]) -> None:

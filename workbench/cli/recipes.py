@@ -68,7 +68,7 @@ def _look(arguments: argparse.Namespace, paths: Paths, key: str) -> DeepReport:
     """What is wrong with a recipe, and with --deep what it comes to."""
     trusted = arguments.trusted_model
     try:
-        recipe = load(paths, key, settings=arguments.settings)
+        recipe = load(paths, key, settings=arguments.settings, for_check=True)
         if arguments.deep:
             report = deep.look(recipe, paths, trusted)
         else:
@@ -164,12 +164,17 @@ def total_lines(counted: Totals) -> list[str]:
 
 
 def load(
-    paths: Paths, key: str, *, settings: Sequence[str] = (), stage: str | None = None
+    paths: Paths,
+    key: str,
+    *,
+    settings: Sequence[str] = (),
+    stage: str | None = None,
+    for_check: bool = False,
 ) -> Recipe:
     """Find and read a recipe by name or path, with `--set` settings written into its text."""
     know_installed_settings()
     path = Catalog(paths, Path.cwd()).find(key)
-    recipe = load_recipe(path, stage=stage)
+    recipe = load_recipe(path, stage=stage, for_check=for_check)
     if not settings:
         return recipe
     return load_recipe(path, text=apply_overrides(recipe.text, settings), stage=stage)

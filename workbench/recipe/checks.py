@@ -47,7 +47,9 @@ def check(recipe: Recipe, paths: Paths | None = None, *, trusted_model: str = ""
         trusted_model: The model, as the recipe names it, whose own code may run.
     """
     models = (paths or Paths.from_environment()).models
-    problems = [*_check_keys(recipe), *recipe.document.oddities, *_check_environment(recipe)]
+    document = recipe.document
+    problems = [*document.problems, *document.oddities]
+    problems += [*_check_keys(recipe), *_check_environment(recipe)]
     problems += secrets(recipe.text, recipe.document.source)
     for stage in recipe.stages:
         problems += _check_caution(recipe, stage, trusted_model)

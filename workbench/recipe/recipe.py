@@ -101,7 +101,9 @@ class Recipe:
         return (stage, key) if isinstance(section, dict) and key in section else (key,)
 
 
-def load_recipe(path: Path, *, text: str | None = None, stage: str | None = None) -> Recipe:
+def load_recipe(
+    path: Path, *, text: str | None = None, stage: str | None = None, for_check: bool = False
+) -> Recipe:
     """Read a recipe.
 
     Args:
@@ -109,6 +111,8 @@ def load_recipe(path: Path, *, text: str | None = None, stage: str | None = None
         text: Content to take instead of the file's.
         stage: Stage of a flat file; guessed from its keys when not given. Of a staged file, the
             one stage to keep.
+        for_check: Read a text in which keys stand twice by the first of each. Only for `check`,
+            which reports them among all other problems.
 
     Raises:
         ProblemError: The file is missing, unreadable or no YAML mapping, or has no such stage.
@@ -116,7 +120,7 @@ def load_recipe(path: Path, *, text: str | None = None, stage: str | None = None
     if text is None:
         text = read_text(path, "Choose one from the list of recipes.")
     document = parse(text, path.name)
-    if document.problems:
+    if document.problems and not (for_check and document.data):
         raise ProblemError(*document.problems)
     data = _undo_booleans(document.data)
     sections = tuple(name for name in STAGES if name in data)

@@ -69,7 +69,7 @@ def check_text(path: Path, text: str | None, paths: Paths, device: str = "") -> 
     from workbench.run.similar import find_similar
 
     try:
-        recipe = load_recipe(path, text=text)
+        recipe = load_recipe(path, text=text, for_check=True)
     except ProblemError as error:
         return Checked(None, error.problems, ())
     # A wish to run the model's code is a warning here: the launch asks, with the model's name.

@@ -100,6 +100,7 @@ class EditorScreen(DraftScreen):
         self.set_class(now.recipe is None, "-unreadable")
         if now.recipe is None:
             self._show_unreadable(now.problems)
+            self._check_soon(now.text, at_once=True)
             return
         self._rows = settings(now.recipe)
         changed = [row.path for row in self._rows if self.draft.is_changed(row.path)]
@@ -439,7 +440,7 @@ class EditorScreen(DraftScreen):
 
     def _check_in_thread(self, number: int, text: str, changes: Mapping[KeyPath, Any]) -> None:
         try:
-            text = edit(text, changes)
+            text = edit(text, changes) if changes else text
         except ProblemError as error:
             checked = Checked(None, error.problems, ())
         else:
