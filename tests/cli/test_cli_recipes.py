@@ -91,6 +91,25 @@ def test_show_of_one_stage_of_a_shipped_recipe(home: Path, capsys: Capture) -> N
     assert yaml.safe_load(capsys.readouterr().out) == both[1]
 
 
+def test_a_copy_keeps_the_text_and_takes_settings(
+    recipe_file: Path, home: Path, capsys: Capture
+) -> None:
+    assert main(["copy", "short.yaml", "mine", "--set", "beta=0.3"]) == 0
+    assert "Next: dpo-workbench check mine" in capsys.readouterr().out
+    assert main(["show", "--text", "short.yaml"]) == 0
+    before = capsys.readouterr().out
+    assert before == recipe_file.read_text(encoding="utf-8")
+    assert main(["show", "--text", "mine"]) == 0
+    changed = capsys.readouterr().out
+    assert "beta: 0.3" in changed
+    assert [line for line in before.splitlines() if line.startswith("#")] == [
+        line for line in changed.splitlines() if line.startswith("#")
+    ]
+    assert main(["check", "mine"]) == 0
+    assert main(["copy", "short.yaml", "mine"]) == 1
+    assert "Choose another name" in capsys.readouterr().err
+
+
 def test_show_of_a_stage_that_is_not_there(home: Path, capsys: Capture) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["show", "quickstart", "--stage", "ppo"])

@@ -180,10 +180,17 @@ def _add_recipes(commands: Commands) -> None:
         action="store_true",
         help="every setting as it will be on this machine, and where it comes from",
     )
+    how.add_argument("--text", action="store_true", help="the recipe as it stands in its file")
     how.add_argument(
         "--diff", nargs=2, metavar=("A", "B"), help="what differs between two recipes or runs"
     )
     _add_set(show)
+    copy = _command(
+        commands, "copy", "recipes:copy_recipe", "save a recipe under a new name, to change it"
+    )
+    copy.add_argument("recipe", metavar="RECIPE", help=RECIPE_HELP)
+    copy.add_argument("name", metavar="NAME", help="name of the new recipe")
+    _add_set(copy)
     schema = _command(
         commands, "schema", "settings:print_settings", "explain the settings of a recipe"
     )

@@ -97,13 +97,16 @@ def problem_line(problem: Problem) -> str:
 
 
 def show(arguments: argparse.Namespace, paths: Paths) -> int:
-    """Print the flat TRL config of each stage as YAML documents, its totals as comments."""
+    """Print what a recipe comes to, as the options say; the flat TRL configs without any."""
     if arguments.diff:
         return show_diff(paths, arguments.diff, as_json=arguments.json)
     if not arguments.recipe:
         hint = "Give a RECIPE, or two with --diff A B."
         raise ProblemError(Problem("nothing to show is named", "show", hint), exit_code=2)
     recipe = load(paths, arguments.recipe, settings=arguments.settings, stage=arguments.stage)
+    if arguments.text:
+        print(clean(recipe.text), end="")
+        return 0
     fatal = errors(check(recipe, paths, trusted_model=recipe.model))
     if fatal:
         raise ProblemError(*fatal)
@@ -116,6 +119,15 @@ def show(arguments: argparse.Namespace, paths: Paths) -> int:
     else:
         documents = [_stage_document(recipe, stage, paths, room) for stage in recipe.stages]
         print("\n---\n".join(documents))
+    return 0
+
+
+def copy_recipe(arguments: argparse.Namespace, paths: Paths) -> int:
+    """Save a recipe among the user's own, comments and order included."""
+    recipe = load(paths, arguments.recipe, settings=arguments.settings)
+    catalog = Catalog(paths, Path.cwd())
+    target = catalog.save_as(recipe.text, arguments.name, source=recipe.path)
+    print(f"Saved {one_line(target)}. Next: dpo-workbench check {one_line(target.stem)}")
     return 0
 
 
