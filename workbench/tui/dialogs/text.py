@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static, TextArea
 
 from workbench.base.problems import Problem
+from workbench.base.text import clean
 from workbench.tui.dialogs.base import Dialog
 from workbench.tui.dialogs.confirm import ConfirmDialog
 from workbench.tui.render import lines, plain, problem_line
 
 Check = Callable[[str], tuple[Problem, ...]]
+
+
+class CleanTextArea(TextArea):
+    """A text area that takes no control characters from what is pasted."""
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        result = self.replace(clean(event.text), *self.selection, maintain_selection_offset=False)
+        self.move_cursor(result.end_location)
+        event.prevent_default()
+        event.stop()
 
 
 class TextDialog(Dialog[str]):
@@ -59,8 +72,8 @@ class TextDialog(Dialog[str]):
 
     def compose_body(self) -> ComposeResult:
         """The text, and what is wrong with it."""
-        area = TextArea(
-            self._text,
+        area = CleanTextArea(
+            shown_text(self._text),
             show_line_numbers=self._numbered,
             soft_wrap=not self._numbered,
             tab_behavior="indent",
@@ -78,9 +91,8 @@ class TextDialog(Dialog[str]):
 
     @property
     def text(self) -> str:
-        """What is typed, with the line ends that the text had."""
-        typed = self.query_one(TextArea).text
-        return typed.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in self._text else typed
+        """What is typed; lines that nobody touched are those of the text that was given."""
+        return restored(self._text, self.query_one(TextArea).text)
 
     def action_finish(self) -> None:
         """Answer, or say what is wrong."""
@@ -107,3 +119,24 @@ class TextDialog(Dialog[str]):
     def _left(self, yes: bool | None) -> None:
         if yes:
             self.dismiss(None)
+
+
+def shown_text(text: str) -> str:
+    """A text as it may be shown, each line made inert by itself."""
+    return "\n".join(clean(line.removesuffix("\r"), newlines=False) for line in text.split("\n"))
+
+
+def restored(original: str, typed: str) -> str:
+    """A text that was edited as `shown_text`, with all that was not edited as it stood.
+
+    Line ends, tabs and characters that are not shown stay in the lines that are the same.
+    """
+    end = "\r" if "\r\n" in original else ""
+    old, new = original.split("\n"), typed.split("\n")
+    result = [line + end for line in new]
+    matcher = difflib.SequenceMatcher(None, shown_text(original).split("\n"), new, autojunk=False)
+    # The last line has no end, be it another one now.
+    old[-1] += end
+    for block in matcher.get_matching_blocks():
+        result[block.b : block.b + block.size] = old[block.a : block.a + block.size]
+    return "\n".join(result).removesuffix(end)

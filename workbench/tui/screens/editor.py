@@ -28,7 +28,7 @@ from workbench.tui.screens.draft_screen import After, DraftScreen
 from workbench.tui.screens.editor_keys import KEYS
 from workbench.tui.setting_help import choice_lines, setting_help
 from workbench.tui.typed import from_text
-from workbench.tui.widgets.setting_list import CellInput, SettingList
+from workbench.tui.widgets.setting_list import CellInput, SettingList, typed_now
 from workbench.tui.widgets.steady_input import SteadyInput
 
 DEBOUNCE_SECONDS = 0.3
@@ -106,7 +106,7 @@ class EditorScreen(DraftScreen):
         changed = [row.path for row in self._rows if self.draft.is_changed(row.path)]
         self.form.show(self._rows, changed)
         if self.focused is None:
-            self.form.lines.focus()
+            self.set_focus(self.form.lines)
         self._show_help()
         self._check_soon(now.text, at_once=True)
 
@@ -219,8 +219,6 @@ class EditorScreen(DraftScreen):
 
     @on(CellInput.Finished)
     def _typed(self, event: CellInput.Finished) -> None:
-        if self.form.edited is None:
-            return
         self._end_typing(taken=event.taken)
         for _ in range(abs(event.move)):
             if event.move > 0:
@@ -233,7 +231,7 @@ class EditorScreen(DraftScreen):
         if row is None:
             return
         self.form.end_edit()
-        if taken and text != row.shown:
+        if taken and text != typed_now(row):
             self.change(self._changes(row, text), row.path)
         self._check_soon(self.draft.now.text)
 
@@ -264,7 +262,7 @@ class EditorScreen(DraftScreen):
     def action_search(self) -> None:
         """Ask for words."""
         self.add_class("-searching")
-        self.query_one("#search", Input).focus()
+        self.set_focus(self.query_one("#search", Input))
 
     @on(Input.Changed, "#search")
     def _search_typed(self, event: Input.Changed) -> None:
@@ -273,14 +271,14 @@ class EditorScreen(DraftScreen):
 
     @on(Input.Submitted, "#search")
     def _search_done(self) -> None:
-        self.form.lines.focus()
+        self.set_focus(self.form.lines)
 
     def _end_search(self) -> None:
         row = self.form.current
         self.query_one("#search", Input).value = ""
         self.form.search("")
         self.remove_class("-searching")
-        self.form.lines.focus()
+        self.set_focus(self.form.lines)
         if row is not None:
             self.form.lines.go_to(row.path)
 
@@ -473,7 +471,12 @@ class EditorScreen(DraftScreen):
 
 
 def _concerns(problem: Problem, setting: Setting) -> bool:
-    """Whether a problem names a setting (`beta` or `dpo.beta`)."""
+    """Whether a problem names a setting (`beta` or `dpo.beta`); of a data set's, by its place."""
+    if setting.kind == "add":
+        return False
+    if setting.in_set:
+        line = setting.origin.removeprefix("line ")
+        return bool(line) and f":{line}:" in problem.where and setting.key in problem.what
     found = re.search(rf"(?:\b(sft|dpo)\.)?\b{re.escape(setting.key)}\b", problem.what)
     if found is None:
         return False

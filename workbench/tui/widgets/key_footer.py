@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from textual import events
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
 from textual.widgets._footer import FooterKey
@@ -22,6 +24,20 @@ class KeyFooter(Footer):
     """
 
     _composed_width = 0
+    _told: tuple[tuple[str, str, bool], ...] = ()
+
+    def bindings_changed(self, screen: Screen[Any]) -> None:
+        """Compose anew where other keys are there or can be used, not at every focus."""
+        told = tuple(
+            (binding.key, binding.description, enabled)
+            for _, binding, enabled, _ in screen.active_bindings.values()
+            if binding.show
+        )
+        if self._bindings_ready and told == self._told:
+            return
+        if screen.app.app_focus:
+            self._told = told
+        super().bindings_changed(screen)
 
     def compose(self) -> ComposeResult:
         """The keys that fit."""

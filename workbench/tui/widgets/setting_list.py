@@ -242,23 +242,24 @@ class SettingList(Vertical):
         self.edited = row
         cell = self.cell
         with cell.prevent(Input.Changed):
-            cell.value = clean(row.shown, newlines=False)
+            cell.value = typed_now(row)
         cell.placeholder = clean(to_text(row.fallback), newlines=False)
         cell.cursor_position = len(cell.value)
         cell.display = True
         self._place_cell()
-        cell.focus()
+        # At once: what is typed behind the key belongs into the input.
+        self.screen.set_focus(cell)
 
     def end_edit(self) -> None:
         """Take the input away."""
         self.edited = None
         self.cell.display = False
-        self.lines.focus()
+        self.screen.set_focus(self.lines)
 
     @property
     def half_typed(self) -> bool:
         """Whether a value is being typed that is not the old one."""
-        return self.edited is not None and self.cell.value != self.edited.shown
+        return self.edited is not None and self.cell.value != typed_now(self.edited)
 
     def _place_cell(self) -> None:
         index = self.lines.highlighted
@@ -270,6 +271,11 @@ class SettingList(Vertical):
     def on_resize(self) -> None:
         """The input goes along."""
         self._place_cell()
+
+
+def typed_now(row: Setting) -> str:
+    """A setting's own value as the input shows it."""
+    return clean(row.shown, newlines=False)
 
 
 def _key(line: Line) -> KeyPath:
