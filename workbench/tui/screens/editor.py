@@ -36,6 +36,8 @@ NEEDS_FORM = (
     *("edit", "type", "turn", "step", "reset", "restore", "search", "next_problem", "info"),
     *("save_as", "run", "save", "deep"),
 )
+LETTERS = ("search", "undo")
+"""Actions whose keys are letters, which go into an input instead."""
 NEEDS_TEXT = ("undo", "redo", "diff", "raw")
 
 
@@ -464,6 +466,8 @@ class EditorScreen(DraftScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A file that does not read can only be mended as text, or left."""
+        if action in LETTERS and isinstance(self.focused, Input):
+            return False
         if action in NEEDS_TEXT:
             return None if self._draft is None else True
         readable = self._draft is not None and self._draft.now.recipe is not None

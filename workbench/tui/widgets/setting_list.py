@@ -35,7 +35,8 @@ class CellInput(SteadyInput):
     """Lies over a value while it is typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "finish(False, 0)", "Cancel", show=False, id="cell.cancel"),
+        Binding("enter", "submit", "Take", key_display="enter", id="cell.take"),
+        Binding("escape", "finish(False, 0)", "Cancel", key_display="esc", id="cell.cancel"),
         Binding("up,shift+tab", "finish(True, -1)", "Up", show=False, id="cell.up"),
         Binding("down,tab", "finish(True, 1)", "Down", show=False, id="cell.down"),
     ]
