@@ -119,6 +119,8 @@ class WorkbenchApp(App[int]):
         self.run_worker(self._ask_for_settings, thread=True, exit_on_error=False, group="settings")
 
     def _ask_for_settings(self) -> None:
+        # The editor is what most people open first, and this thread has time to import it.
+        import workbench.tui.screens.editor  # noqa: F401
         from workbench.recipe.schema import renew_schema
         from workbench.recipe.snapshot import is_outdated
 
