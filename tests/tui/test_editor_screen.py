@@ -194,6 +194,9 @@ async def test_a_search_leaves_what_it_finds(make_app: MakeApp, paths: Paths) ->
         await until(pilot, lambda: 0 < app.screen.form.found < every / 10)
         await pilot.press("enter")
         assert app.focused is app.screen.form.lines
+        await pilot.press("slash", "ctrl+u", *"beta", "enter")
+        await until(pilot, lambda: app.screen.form.current is row_of(app, "dpo", "beta"))
+        assert "In the help of" in app.screen.form.lines.lines
         await pilot.press("escape")
         assert isinstance(app.screen, EditorScreen)
         assert app.screen.form.found == every
@@ -485,8 +488,8 @@ async def test_a_recipe_that_does_not_read_can_be_mended_as_text(
     make_app: MakeApp, paths: Paths
 ) -> None:
     broken = paths.recipes / "broken.yaml"
-    broken.write_text("beta: [0.1\n", encoding="utf-8")
-    async with editor(make_app, broken, sign="not valid YAML") as (app, pilot):
+    broken.write_text("beta: [0.1\n# \x1b[31m\n", encoding="utf-8")
+    async with editor(make_app, broken, sign="not allowed in YAML") as (app, pilot):
         await pilot.press("y")
         await until(pilot, lambda: isinstance(app.screen, TextDialog))
         await pilot.press("end", "]", "ctrl+s")

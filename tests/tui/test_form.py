@@ -112,6 +112,8 @@ def test_a_search_finds_words_of_name_label_and_help() -> None:
     assert rows["lora_r",].matches("LORA r")
     assert rows["dpo", "beta"].matches("reference model")
     assert not rows["dpo", "beta"].matches("reference nonsense")
+    assert rows["dpo", "beta"].is_named("BETA")
+    assert not rows["dpo", "beta"].is_named("reference")
 
 
 def test_every_shown_text_reads_back_as_its_value() -> None:

@@ -99,11 +99,19 @@ class Setting:
         """Whether it belongs to one data set of a mixture."""
         return len(self.path) > 1 and isinstance(self.path[-2], int)
 
+    def is_named(self, words: str) -> bool:
+        """Whether every word occurs in its name or label, whatever the case."""
+        return _has(f"{self.key} {self.label} {self.stage}", words)
+
     def matches(self, words: str) -> bool:
         """Whether every word occurs in its name, label or help, whatever the case."""
         effect = self.guide.effect if self.guide else ""
-        text = f"{self.key} {self.label} {self.stage} {self.help} {effect}".casefold()
-        return all(word in text for word in words.casefold().split())
+        return _has(f"{self.key} {self.label} {self.stage} {self.help} {effect}", words)
+
+
+def _has(text: str, words: str) -> bool:
+    folded = text.casefold()
+    return all(word in folded for word in words.casefold().split())
 
 
 def settings(recipe: Recipe) -> list[Setting]:

@@ -338,13 +338,14 @@ class EditorScreen(DraftScreen):
     def action_raw(self) -> None:
         """Edit the recipe as text."""
         from workbench.recipe.yaml_file import parse
-        from workbench.tui.dialogs.text import TextDialog
+        from workbench.tui.dialogs.text import TextDialog, shown_text
 
         now, row = self.draft.now, self.form.current
         mark = now.recipe.document.marks.get(row.path) if now.recipe and row else None
         dialog = TextDialog(
             self._path.name,
-            now.text,
+            # What nobody sees in a broken file may be what breaks it.
+            now.text if now.recipe else shown_text(now.text),
             check=lambda text: tuple(parse(text, self._path.name).problems),
             line=mark.line if mark else 1,
             numbered=True,

@@ -26,6 +26,7 @@ from workbench.tui.widgets.steady_input import SteadyInput
 LABEL_WIDTH = 27
 VALUE_COLUMN = LABEL_WIDTH + 7
 """Cells in front of a value: mark, label, stage and what separates them."""
+MENTIONED = "In the help of"
 SWITCH = {True: "[x] yes", False: "[ ] no"}
 Line = Setting | str
 """A row, or the heading of a section."""
@@ -207,17 +208,23 @@ class SettingList(Vertical):
 
     def _draw(self) -> None:
         lines: list[Line] = []
-        section = ""
-        for row in self._rows:
-            if self._words and not row.matches(self._words):
-                continue
-            if row.section != section:
-                lines += ["", row.section] if lines else [row.section]
-                section = row.section
+        heading = ""
+        for row, section in self._found():
+            if section != heading:
+                lines += ["", section] if lines else [section]
+                heading = section
             lines.append(row)
         current = self.current
         prompts = [plain(line) if isinstance(line, str) else self._prompt(line) for line in lines]
         self.lines.show(lines, prompts, current.path if current else ())
+
+    def _found(self) -> list[tuple[Setting, str]]:
+        """The rows with their headings; of a search those that are named so come first."""
+        found = [(row, row.section) for row in self._rows if row.is_named(self._words)]
+        if self._words:
+            others = (row for row in self._rows if not row.is_named(self._words))
+            found += [(row, MENTIONED) for row in others if row.matches(self._words)]
+        return found
 
     def _prompt(self, row: Setting) -> Content:
         mark, style = " ", ""
