@@ -32,6 +32,7 @@ from workbench.tui.widgets.setting_list import CellInput, SettingList, typed_now
 from workbench.tui.widgets.steady_input import SteadyInput
 
 DEBOUNCE_SECONDS = 0.3
+OPENING_SECONDS = 0.1
 NEEDS_FORM = (
     *("edit", "type", "turn", "step", "reset", "restore", "search", "next_problem", "info"),
     *("save_as", "run", "save", "deep"),
@@ -65,7 +66,10 @@ class EditorScreen(DraftScreen):
 
     def compose_body(self) -> ComposeResult:
         """Name, form and help, totals, problems. What the keys do depends on the file."""
+        # One picture of the whole instead of one for each part that comes to its place.
+        self.app.delay_update(OPENING_SECONDS)
         self._read_problems = self.open_file()
+        recipe = self._draft.now.recipe if self._draft else None
         yield Static("", id="name", markup=False)
         yield SteadyInput(id="search", placeholder="words of a setting's name or help")
         with Horizontal(id="middle"):
@@ -75,8 +79,12 @@ class EditorScreen(DraftScreen):
             with VerticalScroll(id="help", can_focus=False):
                 yield Static("", id="help-text", markup=False)
         with VerticalScroll(id="verdict", can_focus=False):
-            yield Static("Checking ...", id="totals", markup=False)
-            yield Static("", id="problems", markup=False)
+            # As high as what the check will say where nothing is wrong, so that nothing moves then.
+            stages = [
+                plain(stage, style="bold $accent") for stage in (recipe.stages if recipe else ())
+            ]
+            yield Static(lines(*stages), id="totals", markup=False)
+            yield Static("Checking ...", id="problems", markup=False)
 
     def on_mount(self) -> None:
         """Show what the file holds."""
