@@ -38,8 +38,9 @@ writer.listen()
 writer.start()
 """
 WORK = """\
-writer.update(state="running", step=3, max_steps=9, step_seconds=0.001, heartbeat=time.time())
 try:
+    # From here on somebody may ask it to stop.
+    writer.update(state="running", step=3, max_steps=9, step_seconds=0.001, heartbeat=time.time())
     while True:
         time.sleep(60)
 except StopRequested:
