@@ -6,9 +6,11 @@ python -m torch.distributed.run --nproc-per-node 2 two_processes.py MODEL OUTPUT
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
+import torch
 from test_worker_packed_pairs import make_trainer
 
 
@@ -33,6 +35,9 @@ def main() -> None:
     trainer.train()
     if trainer.accelerator.is_main_process:
         Path(output).write_text(json.dumps(trainer.state.log_history))
+    torch.distributed.destroy_process_group()
+    # Threads of gloo that still wait when the interpreter ends would abort the process.
+    os._exit(0)
 
 
 if __name__ == "__main__":

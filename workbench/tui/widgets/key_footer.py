@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from textual import events
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
 from textual.widgets._footer import FooterKey
@@ -23,31 +21,13 @@ class KeyFooter(Footer):
     Help stays, for it lists what was left out.
     """
 
-    _composed_width = 0
-    _told: tuple[tuple[str, str, bool], ...] = ()
-
-    def bindings_changed(self, screen: Screen[Any]) -> None:
-        """Compose anew where other keys are there or can be used, not at every focus."""
-        told = tuple(
-            (binding.key, binding.description, enabled)
-            for _, binding, enabled, _ in screen.active_bindings.values()
-            if binding.show
-        )
-        if self._bindings_ready and told == self._told:
-            return
-        if screen.app.app_focus:
-            self._told = told
-        super().bindings_changed(screen)
-
     def compose(self) -> ComposeResult:
         """The keys that fit."""
-        self._composed_width = self.app.size.width
-        yield from _fitting(list(super().compose()), self._composed_width)
+        yield from _fitting(list(super().compose()), self.app.size.width)
 
     async def on_resize(self, event: events.Resize) -> None:
         """Another width takes other keys."""
-        if self.app.size.width != self._composed_width:
-            self.call_after_refresh(self.recompose)
+        self.call_after_refresh(self.recompose)
 
 
 def _fitting(keys: Sequence[Widget], width: int) -> list[Widget]:
