@@ -104,7 +104,7 @@ def paired(
         for spec, side in sides.items()
     ]
     decoder = Decoder(sides["base"].voice, Sampling(tokens))
-    decode([decoder], {0: rows}, len(rows), lambda: True)
+    decode([decoder], {0: list(rows)}, len(rows), lambda: True)
     return [row.answer for row in rows]
 
 
