@@ -280,8 +280,9 @@ def test_a_second_turn_goes_on_from_what_was_read(
 @pytest.mark.slow
 @pytest.mark.parametrize("option", ["use_dora: true", "use_peft: false"])
 def test_weights_that_cannot_share_a_batch_answer_beside_each_other(
-    new_run: MakeRun, tiny: Path, option: str
+    new_run: MakeRun, tiny: Path, option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("workbench.worker.answerer.FLUSH_SECONDS", 0.0)
     name, _, value = option.partition(": ")
     run = new_run(stages=("dpo",))
     set_in_config(run, name, value == "true")

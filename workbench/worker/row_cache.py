@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 SPARE_TOKENS = 128
+CACHE_SHARE = 0.2
+"""Of the free memory: growing and picking rows copies the cache, one layer at a time or whole."""
 
 KeysValues = tuple[torch.Tensor, torch.Tensor]
 """Of one layer: (rows, heads, tokens, size) each."""
@@ -45,10 +48,19 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         return self._room[which][:, :, :end]
 
 
-def is_plain(cache: Any) -> bool:
-    """Whether a used cache holds keys and values of all tokens, and nothing else."""
-    layers = getattr(cache, "layers", ())
-    return bool(layers) and all(type(layer) is GrowingLayer for layer in layers)
+def fitting_rows(model: Any, tokens: int) -> int:
+    """How many rows of so many tokens may be in a batch: their cache takes part of what is free."""
+    if model.device.type == "cuda":
+        free = torch.cuda.mem_get_info(model.device)[0]
+    else:
+        free = psutil.virtual_memory().available
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", 1)
+    kept = getattr(config, "num_key_value_heads", None) or heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    layers = getattr(config, "num_hidden_layers", 1)
+    token_bytes = 2 * layers * kept * size * model.dtype.itemsize
+    return max(1, int(CACHE_SHARE * free / (tokens * token_bytes)))
 
 
 @dataclass
