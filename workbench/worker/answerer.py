@@ -16,14 +16,13 @@ from workbench.judge.limits import MAX_NEW_TOKENS
 from workbench.recipe.base_model import PYPI_PREFIX
 from workbench.run.directory import RunDirectory
 from workbench.run.record import read_record
+from workbench.run.sides import is_adapter, tuned_sides
 from workbench.worker.decode import Answer, AnswerStreamer, CancelCriteria
 from workbench.worker.model import (
-    is_adapter,
     load_base,
     load_tokenizer,
     read_config,
     refuse_pickled_adapter,
-    tuned_folders,
 )
 from workbench.worker.probes import as_prompt, end_tokens
 
@@ -106,8 +105,8 @@ class Answerer:
         return not self._models or self._find_folders() != self._folders
 
     def _find_folders(self) -> dict[str, Path]:
-        record = read_record(self.run)
-        return tuned_folders(self.run, record.stages, list(record.results))
+        sides = tuned_sides(self.run)
+        return {stage: side.folder for stage, side in sides.items() if side.folder is not None}
 
     def load(self) -> None:
         """Load the base model and every stage's weights.
