@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -21,6 +22,7 @@ from workbench.tui.answer_rows import AnswerRows
 from workbench.tui.render import join, plain
 from workbench.tui.shading import Mark, Token, ratio, token_words
 
+MARGINS = "  "
 FINISHES = {"eos": "", "length": "cut off", "cancelled": "cancelled"}
 STYLES = (
     "you", "past", "faint", "word", "turn", "sign", "cursor",
@@ -39,7 +41,7 @@ class AnswerPane(ScrollView):
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"answer--{name}" for name in STYLES}
     DEFAULT_CSS = """
     AnswerPane {
-        width: 1fr; height: 1fr; border: round $line; padding: 0 1;
+        width: 1fr; height: 1fr; border: round $line;
         overflow-x: hidden; overflow-y: auto; scrollbar-gutter: stable;
         scrollbar-size-vertical: 1; border-title-style: bold; border-subtitle-color: $muted;
     }
@@ -165,9 +167,8 @@ class AnswerPane(ScrollView):
         self._fit(follow=False)
 
     def _lay_out(self) -> None:
-        width = self.scrollable_content_region.width
         self._strips.clear()
-        self._rows.begin(self._turns, width)
+        self._rows.begin(self._turns, self._text_width)
         if self._streaming:
             if self.text:
                 self._pending = []
@@ -180,6 +181,10 @@ class AnswerPane(ScrollView):
             self._rows.show(self._shown, [*self._marks, *self._cursor_mark()], signs=self._signs)
         self.refresh()
 
+    @property
+    def _text_width(self) -> int:
+        return max(1, self.scrollable_content_region.width - len(MARGINS))
+
     def _cursor_mark(self) -> list[Mark]:
         if self.cursor is None:
             return []
@@ -189,13 +194,13 @@ class AnswerPane(ScrollView):
     def _fit(self, *, follow: bool) -> bool:
         """Adapt the scrolled area; whether that paints the whole pane anyway.
 
-        A growing answer is scrolled by a third of the pane, not line by line: each scroll paints
+        A growing answer is scrolled by half of the pane, not line by line: each scroll paints
         every row, and a terminal far away would get many times the text.
         """
         region = self.scrollable_content_region
         height, rows = max(1, region.height), len(self._rows.rows)
         if self._streaming:
-            step = max(1, height // 3)
+            step = max(1, height // 2)
             rows = height + step * math.ceil(max(0, rows - height) / step)
         size = Size(region.width, rows)
         changed = size != self.virtual_size
@@ -218,10 +223,20 @@ class AnswerPane(ScrollView):
             return Strip.blank(width, self.rich_style)
         strip = self._strips.get(row)
         if strip is None:
-            segments = [Segment(text, self._style(name)) for text, name in self._rows.rows[row]]
-            strip = Strip(segments).adjust_cell_length(width, self.rich_style)
+            strip = self._strip(row, width)
             self._strips[row] = strip
         return strip
+
+    def _strip(self, row: int, width: int) -> Strip:
+        """One row with its margins, which plain text takes along: fewer bytes for the terminal."""
+        pieces = self._rows.rows[row]
+        if len(pieces) == 1 and not pieces[0][1]:
+            text = " " + pieces[0][0]
+            text += " " * (width - cell_len(text))
+            return Strip([Segment(text, self.rich_style)]).adjust_cell_length(width)
+        margin = Segment(" ", self.rich_style)
+        segments = [margin, *(Segment(text, self._style(name)) for text, name in pieces)]
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
 
     def _style(self, name: str) -> Style:
         """The style that one or several names stand for."""
@@ -236,7 +251,7 @@ class AnswerPane(ScrollView):
 
     def on_resize(self, event: events.Resize) -> None:
         """Another width has other rows."""
-        if self.scrollable_content_region.width != self._rows.width:
+        if self._text_width != self._rows.width:
             self._lay_out()
         self._fit(follow=self._streaming)
 
