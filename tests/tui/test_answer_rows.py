@@ -7,11 +7,10 @@ from itertools import pairwise
 
 import pytest
 from rich.cells import cell_len
-from tui_fakes import HOSTILE
 
-from workbench.base.text import clean
+from workbench.judge.log_ratios import tokens_of
 from workbench.tui.answer_rows import AnswerRows
-from workbench.tui.shading import Mark, Token, first_difference, strength, token_marks, tokens_of
+from workbench.tui.shading import Mark, token_marks
 from workbench.tui.wrapping import wrap
 
 LETTERS = [
@@ -104,31 +103,3 @@ def test_tokens_lie_where_their_text_is_shown() -> None:
     assert [(mark.style, mark.sign) for mark in marks] == [("sign-2", "^--"), ("sign-3", "+++")]
     coloured = token_marks(tokens, 1, signs=False)
     assert [mark.style for mark in coloured] == ["down-2 turn-shaded", "up-3"]
-
-
-def test_hostile_tokens_are_inert_and_still_in_order() -> None:
-    pieces = [[HOSTILE[at : at + 3], 1.0] for at in range(0, len(HOSTILE), 3)]
-    shown, tokens = tokens_of({"text": HOSTILE, "pieces": pieces})
-    assert shown == clean(HOSTILE)
-    assert "\x1b" not in shown
-    assert all(0 <= t.begin <= t.end <= len(shown) for t in tokens)
-    assert tokens[-1].end == len(shown)
-
-
-def test_pieces_of_another_text_are_not_shown() -> None:
-    assert tokens_of({"text": "one", "pieces": [["two", 1.0]]}) == ("one", [])
-    assert tokens_of({"text": "one", "pieces": [["one"], "x", 3]}) == ("one", [])
-    assert tokens_of({"text": "one", "pieces": [["one", None]]})[1] == [Token(0, 3, 0.0)]
-
-
-def test_small_log_ratios_are_plain() -> None:
-    assert [strength(delta) for delta in (0.0, 0.099, -0.1, 0.49, -0.5, 1.9, -2.0)] == [
-        0, 0, 1, 1, 2, 2, 3,
-    ]  # fmt: skip
-
-
-def test_the_first_difference_is_a_token_of_the_answer() -> None:
-    tokens = [Token(0, 1, 0.0)]
-    assert first_difference({"first_difference": 0}, tokens) == 0
-    for odd in (-1, 1, None, "0"):
-        assert first_difference({"first_difference": odd}, tokens) == -1

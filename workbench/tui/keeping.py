@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from workbench.base.files import write_atomic
 from workbench.base.paths import safe_name
 from workbench.base.text import clean
+from workbench.judge.log_ratios import change_of
 from workbench.tui.conversation import Conversation
-from workbench.tui.shading import summary
 
 if TYPE_CHECKING:
     from workbench.judge.answers import Sampling
@@ -86,9 +86,9 @@ def _measured(answer: dict[str, Any]) -> str:
     facts = []
     if isinstance(answer.get("tokens"), int):
         facts.append(f"{answer['tokens']} tokens")
-    measured = summary(answer)
-    if measured is not None:
-        facts.append(f"{measured[1]:.0%} changed by tuning")
+    change = change_of(answer)
+    if change is not None:
+        facts.append(f"{change.share:.0%} of tokens changed by tuning")
     return f" ({', '.join(facts)})" if facts else ""
 
 

@@ -1,38 +1,19 @@
-"""What tuning changed in an answer, as styles of its tokens and words.
-
-A token's log-ratio is log pi_tuned - log pi_first: how much likelier the tuned side finds the
-token, after the same beginning, than the first side does (nats).
-"""
+"""What tuning changed in an answer, as styles of its tokens and words."""
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from textual.content import Content
 
-from workbench.base.files import is_number
 from workbench.base.text import clean
+from workbench.judge.log_ratios import Token, ratio, strength
 from workbench.tui.render import join
 
 PLAIN, DIFFERENCES, SHADING, SIGNS = "plain", "differences", "shading", "signs"
 VIEWS = (PLAIN, DIFFERENCES, SHADING, SIGNS)
 VIEWS_WITHOUT_COLOUR = (PLAIN, DIFFERENCES, SIGNS)
-UNCHANGED = 0.1
-STEPS = (UNCHANGED, 0.5, 2.0)
-"""From which |log-ratio| on a token is shaded weakly, clearly, strongly."""
-
-
-@dataclass(frozen=True)
-class Token:
-    """A token of an answer: where it stands in the shown text, and its log-ratio."""
-
-    begin: int
-    end: int
-    delta: float
 
 
 @dataclass(frozen=True)
@@ -43,39 +24,6 @@ class Mark:
     end: int
     style: str
     sign: str = ""
-
-
-def strength(delta: float) -> int:
-    """0 for a token that tuning left as it was, to 3 for one that it changed strongly."""
-    return bisect_right(STEPS, abs(delta))
-
-
-def tokens_of(answer: Mapping[str, Any]) -> tuple[str, list[Token]]:
-    """The text that is shown for an answer, and its tokens in it; no tokens where none are known.
-
-    Cleaning may take away what spans several tokens, so each token's end is where the cleaned text
-    ends that was generated so far.
-    """
-    text = str(answer.get("text") or "")
-    pieces = [
-        (str(piece[0]), float(piece[1]) if is_number(piece[1]) else 0.0)
-        for piece in answer.get("pieces") or ()
-        if isinstance(piece, list | tuple) and len(piece) == 2
-    ]
-    whole = "".join(piece for piece, _ in pieces)
-    if not pieces or whole.strip() != text.strip():
-        return clean(text), []
-    shown = clean(whole)
-    cleaned = [clean(piece) for piece, _ in pieces]
-    simple = "".join(cleaned) == shown
-    tokens, end, raw_end = [], 0, 0
-    for (raw, delta), inert in zip(pieces, cleaned, strict=True):
-        raw_end += len(raw)
-        begin = end
-        reached = begin + len(inert) if simple else len(clean(whole[:raw_end]))
-        end = min(len(shown), max(begin, reached))
-        tokens.append(Token(begin, end, delta))
-    return shown, tokens
 
 
 def token_marks(tokens: Sequence[Token], turn: int, *, signs: bool) -> list[Mark]:
@@ -115,31 +63,10 @@ def word_marks(first: str, second: str, *, of_first: bool) -> list[Mark]:
     return marks
 
 
-def first_difference(answer: Mapping[str, Any], tokens: Sequence[Token]) -> int:
-    """Number of the first token that differs from the other side's, -1 for none."""
-    number = answer.get("first_difference")
-    return number if isinstance(number, int) and 0 <= number < len(tokens) else -1
-
-
 def token_words(number: int, text: str, delta: float) -> str:
     """One token in numbers: `token 12 " sky"  log-ratio +1.32, 3.7 times as likely`."""
     shown = clean(text).replace("\n", "\\n")
     return f'token {number + 1} "{shown}"  log-ratio {delta:+.2f}, {ratio(delta)} as likely'
-
-
-def ratio(delta: float) -> str:
-    """A log-ratio as a ratio of probabilities: `3.7 times`."""
-    value = math.exp(min(delta, 30.0))
-    return f"{value:.1f} times" if value >= 1 else f"{value:.2g} times"
-
-
-def summary(answer: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Mean |log-ratio| of an answer's tokens and the share of changed ones; None without tokens."""
-    deltas = [token.delta for token in tokens_of(answer)[1]]
-    if not deltas:
-        return None
-    changed = sum(1 for delta in deltas if strength(delta))
-    return sum(map(abs, deltas)) / len(deltas), changed / len(deltas)
 
 
 def legend(view: str, tuned: str, first: str) -> Content:

@@ -18,9 +18,10 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from workbench.judge.log_ratios import Token, ratio
 from workbench.tui.answer_rows import AnswerRows
 from workbench.tui.render import join, plain
-from workbench.tui.shading import Mark, Token, ratio, token_words
+from workbench.tui.shading import Mark, token_words
 
 MARGINS = "  "
 FINISHES = {"eos": "", "length": "cut off", "cancelled": "cancelled"}

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 
+from workbench.judge.log_ratios import change_of, first_difference, tokens_of
 from workbench.tui import shading
 from workbench.tui.conversation import Conversation, Seat
 from workbench.tui.render import join, plain
@@ -161,15 +162,15 @@ class AnswerPanes(Horizontal):
 
     def _mark(self, pane: AnswerPane) -> None:
         answer = self._talk.answer(pane.side) or {}
-        shown, tokens = shading.tokens_of(answer)
-        turn = shading.first_difference(answer, tokens)
+        shown, tokens = tokens_of(answer)
+        turn = first_difference(answer, tokens)
         marks: list[Mark] = []
         if self.view in (shading.SHADING, shading.SIGNS):
             marks = shading.token_marks(tokens, turn, signs=self.view == shading.SIGNS)
         elif self.view == shading.DIFFERENCES:
             other = self._other(pane)
             if other is not None:
-                against, first = shading.tokens_of(other)[0], pane is self.used[0]
+                against, first = tokens_of(other)[0], pane is self.used[0]
                 pair = (shown, against) if first else (against, shown)
                 marks = shading.word_marks(*pair, of_first=first)
         by_token = self.view in (shading.SHADING, shading.SIGNS)
@@ -190,7 +191,7 @@ class AnswerPanes(Horizontal):
             return Content("")
         tuned, first = str(panes[-1].border_title), str(panes[0].border_title)
         if self.view != shading.PLAIN:
-            analysed = any(shading.tokens_of(a)[1] for a in self._finished_answers())
+            analysed = any(tokens_of(a)[1] for a in self._finished_answers())
             if self.view == shading.DIFFERENCES or analysed:
                 return shading.legend(self.view, tuned, first)
             return plain("Nothing is known of these answers' tokens: ask again.", style="$muted")
@@ -206,10 +207,10 @@ class AnswerPanes(Horizontal):
         at = last.get("first_difference")
         if isinstance(at, int):
             parts.append(f"first difference: token {at + 1}" if at >= 0 else "answers are equal")
-        measured = shading.summary(last)
-        if measured is not None:
-            mean, changed = measured
-            parts.append(f"{changed:.0%} of tokens changed · mean |log-ratio| {mean:.2f}")
+        change = change_of(last)
+        if change is not None:
+            words = f"{change.share:.0%} of tokens changed · mean |log-ratio| {change.mean:.2f}"
+            parts.append(words)
         return join((" · ".join(parts), "$muted"))
 
     @on(AnswerPane.Scrolled)
