@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Button, Input, Static
 
-from workbench.judge.limits import MAX_NEW_TOKENS
+from workbench.judge.limits import MAX_ANSWERS, MAX_NEW_TOKENS
 from workbench.tui.dialogs.base import FormDialog
 from workbench.tui.render import join
 from workbench.tui.widgets.steady_input import SteadyInput
@@ -26,7 +26,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "max_new_tokens": (1, MAX_NEW_TOKENS, "longest answer"),
     "repetition_penalty": (0.5, 5, "1 = off"),
     "seed": (0, 2**31 - 1, "same seed, same answer"),
-    "answers": (1, 16, "of each side, seed + 1 each"),
+    "answers": (1, MAX_ANSWERS, "of each side, seed + 1 each"),
 }
 WHOLE = {"top_k", "max_new_tokens", "seed", "answers"}
 
