@@ -256,9 +256,10 @@ def remarks(found: PairResult, agreed: Agreement | None = None) -> list[str]:
 def agreement_line(agreed: Agreement) -> str:
     """How far voters agree, in one sentence."""
     value = "not defined" if agreed.value is None else f"{agreed.value:.2f}"
+    items = f"{agreed.items} comparison{'' if agreed.items == 1 else 's'}"
     return (
-        f"{agreed.voters} voters agree on {percent(agreed.equal)} of the {agreed.items} "
-        f"comparisons that they share ({agreed.measure} {value})."
+        f"{agreed.voters} voters agree on {percent(agreed.equal)} of the {items} "
+        f"that they share ({agreed.measure} {value})."
     )
 
 
