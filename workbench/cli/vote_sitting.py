@@ -6,39 +6,17 @@ import argparse
 import queue
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import TextIO
 
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.cli.output import columns, one_line
 from workbench.cli.panes import side_by_side
 from workbench.judge.answers import AnswerProcess, Event, Sampling
-from workbench.judge.answers_ahead import AnswersAhead
+from workbench.judge.booth import Booth
 from workbench.judge.prompts import find_prompts, read_prompts
-from workbench.judge.sittings import (
-    KEPT,
-    Place,
-    Sitting,
-    answer_text,
-    answered_items,
-    list_sittings,
-    make_vote,
-    new_sitting,
-    voted_items,
-)
-from workbench.judge.votes import (
-    BOTH_BAD,
-    LEFT,
-    RIGHT,
-    SKIP,
-    TIE,
-    Vote,
-    add_vote,
-    default_voter,
-    undo_vote,
-    voter_name,
-)
+from workbench.judge.sittings import KEPT, Place, Sitting, list_sittings, new_sitting
+from workbench.judge.votes import BOTH_BAD, LEFT, RIGHT, SKIP, TIE
 from workbench.run.directory import RunDirectory
 from workbench.run.sides import parse_sides
 
@@ -70,29 +48,20 @@ def choose_sitting(paths: Paths, run: RunDirectory, arguments: argparse.Namespac
     return new_sitting(run, sides, prompts, prompt_set=name, sampling=sampling)
 
 
-class Booth:
-    """Shows answers in turn and keeps a vote on each.
+class Desk:
+    """Shows a booth's answers in turn and takes typed letters.
 
     Args:
-        voter: the user's name where empty.
         reveal: whether each vote is followed by whose answers they were.
         limit: how many votes to ask for at most; 0 for all.
     """
 
-    def __init__(
-        self, run: RunDirectory, sitting: Sitting, voter: str, *, reveal: bool, limit: int
-    ) -> None:
-        self._run, self._sitting = run, sitting
-        self._voter = voter_name(voter) if voter else default_voter()
-        self._plan = sitting.plan(self._voter)
-        self._known = answered_items(run, sitting)
-        self._voted = voted_items(run, sitting, self._voter)
-        self._cast: list[tuple[int, Vote]] = list(self._voted.items())
-        self._ahead = AnswersAhead(run, sitting, self._plan, list(self._known))
+    def __init__(self, booth: Booth, *, reveal: bool, limit: int) -> None:
+        self._booth = booth
         self._events: queue.Queue[Event] = queue.Queue()
         self._process: AnswerProcess | None = None
         self._reveal = reveal
-        self._left = limit or len(self._plan)
+        self._left = limit or len(booth.plan)
 
     def open(self, keyboard: TextIO) -> None:
         """Ask until everything is voted on, the limit is reached, or the person leaves.
@@ -100,29 +69,24 @@ class Booth:
         Raises:
             ProblemError: the answers cannot be made.
         """
-        total = len(self._plan)
-        print(f"{one_line(self._sitting.name)}, voter {self._voter}: "
-              f"{len(self._voted)} of {total} done.")  # fmt: skip
+        booth = self._booth
+        done = f"{len(booth.voted)} of {len(booth.plan)} done"
+        print(f"{one_line(booth.sitting.name)}, voter {one_line(booth.voter)}: {done}.")
         try:
-            while self._left > 0 and (place := self._next()) is not None:
-                if not self._ask(place, keyboard):
+            while self._left > 0 and (place := booth.place) is not None:
+                if not self._ask(place, self._answers(place), keyboard):
                     print("Everything is kept. The same command goes on.")
                     return
         finally:
             if self._process is not None:
                 self._process.close()
 
-    def _next(self) -> Place | None:
-        return next((place for place in self._plan if place.item not in self._voted), None)
-
-    def _ask(self, place: Place, keyboard: TextIO) -> bool:
+    def _ask(self, place: Place, texts: tuple[str, str], keyboard: TextIO) -> bool:
         """Show one place and take what is typed; false when the person leaves."""
-        comparison = self._answers(place)
-        item = self._sitting.items[place.item]
-        print(f"\n[{len(self._voted) + 1} of {len(self._plan)}] > {one_line(item.text)}")
-        texts = [answer_text(comparison, side) or "" for side in (place.left, place.right)]
-        panes = list(zip((LEFT, RIGHT), texts, strict=True))
-        print("\n".join(side_by_side(panes, columns())))
+        booth = self._booth
+        item = booth.sitting.items[place.item]
+        print(f"\n[{len(booth.voted) + 1} of {len(booth.plan)}] > {one_line(item.text)}")
+        print("\n".join(side_by_side(list(zip((LEFT, RIGHT), texts, strict=True)), columns())))
         if texts[0] == texts[1]:
             print("Both answers are the same text; t counts them as a tie.")
         shown = time.monotonic()
@@ -133,53 +97,32 @@ class Booth:
             if not typed or key == QUIT:
                 print()
                 return False
-            if key == UNDO and self._cast:
-                number, vote = self._cast.pop()
-                undo_vote(self._run, vote, time.time())
-                del self._voted[number]
+            if key == UNDO and booth.undo(time.time()):
                 self._left += 1
                 return True
             if key in KEYS:
-                self._keep(place, comparison, KEYS[key], time.monotonic() - shown)
+                booth.vote(place, KEYS[key], seconds=time.monotonic() - shown, now=time.time())
+                self._left -= 1
+                if self._reveal:
+                    print(f"left was {one_line(place.left)}, right was {one_line(place.right)}")
                 return True
 
-    def _keep(
-        self, place: Place, comparison: Mapping[str, Any], choice: str, seconds: float
-    ) -> None:
-        vote = make_vote(
-            self._sitting,
-            place,
-            comparison,
-            voter=self._voter,
-            choice=choice,
-            seconds=seconds,
-            now=time.time(),
-        )
-        add_vote(self._run, vote)
-        self._voted[place.item] = vote
-        self._cast.append((place.item, vote))
-        self._left -= 1
-        if self._reveal:
-            print(f"left was {one_line(place.left)}, right was {one_line(place.right)}")
-
-    def _answers(self, place: Place) -> Mapping[str, Any]:
-        """The comparison of a place, waited for where the models still answer."""
+    def _answers(self, place: Place) -> tuple[str, str]:
+        """The two answers, waited for where the models still work on them."""
         self._make_more()
-        while place.item not in self._known:
+        while (texts := self._booth.texts(place)) is None:
             event = self._events.get()
             if event.get("event") == "loading":
                 print(one_line(event.get("message", "Loading the models.")), file=sys.stderr)
-            made = self._ahead.take(event)
+            self._booth.take(event)
             if event.get("event") == "error":
                 what, step = str(event.get("what", "")), str(event.get("next_step") or "")
-                raise ProblemError(Problem(what, self._run.id, step))
-            if made:
-                self._known = answered_items(self._run, self._sitting)
+                raise ProblemError(Problem(what, self._booth.run.id, step))
             self._make_more()
-        return self._known[place.item]
+        return texts
 
     def _make_more(self) -> None:
-        if items := self._ahead.next_items(list(self._voted)):
+        if items := self._booth.reserve():
             if self._process is None:
-                self._process = AnswerProcess(self._run, self._events.put)
-            self._ahead.ask(self._process, items)
+                self._process = AnswerProcess(self._booth.run, self._events.put)
+            self._booth.ask(self._process, items)

@@ -23,7 +23,7 @@ from workbench.judge.vote_results import (
     results_json,
     verdict,
 )
-from workbench.judge.votes import load_votes
+from workbench.judge.votes import default_voter, load_votes, voter_name
 from workbench.run.directory import RunDirectory, find_run
 
 HEADER = ("", "won", "lost", "tie", "both bad", "skip", "win rate", "95 % interval")
@@ -109,12 +109,14 @@ def _check_voter(run: RunDirectory, voter: str) -> None:
 
 def cast(arguments: argparse.Namespace, paths: Paths) -> int:
     """Vote in a plain terminal."""
-    from workbench.cli.vote_sitting import Booth, choose_sitting
+    from workbench.cli.vote_sitting import Desk, choose_sitting
+    from workbench.judge.booth import Booth
 
     run = find_run(paths, arguments.run)
     sitting = choose_sitting(paths, run, arguments)
-    booth = Booth(run, sitting, arguments.voter, reveal=arguments.reveal, limit=arguments.number)
-    booth.open(sys.stdin)
+    voter = voter_name(arguments.voter) if arguments.voter else default_voter()
+    desk = Desk(Booth(run, sitting, voter), reveal=arguments.reveal, limit=arguments.number)
+    desk.open(sys.stdin)
     found = results(load_votes(run))
     pair = found.of(*sitting.sides)
     if pair is not None:

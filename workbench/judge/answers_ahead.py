@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.judge.comparisons import Asked, save_comparison
-from workbench.judge.sittings import Place, Sitting
+from workbench.judge.sittings import Comparison, Place, Sitting
 
 if TYPE_CHECKING:
     from workbench.judge.answers import Conversation, Sampling
@@ -31,7 +32,7 @@ class Batcher(Protocol):
 class AnswersAhead:
     """Asks in the voter's order, one prompt first so that voting begins soon, then a few at once.
 
-    Not for several threads: ask and hand over events in one of them.
+    `ask` and `take` may be called from two threads.
 
     Args:
         plan: the voter's order.
@@ -39,72 +40,73 @@ class AnswersAhead:
     """
 
     def __init__(
-        self, run: RunDirectory, sitting: Sitting, plan: Sequence[Place], known: Sequence[int]
+        self, run: RunDirectory, sitting: Sitting, plan: Sequence[Place], known: Collection[int]
     ) -> None:
         self._run = run
         self._sitting = sitting
         self._order = [place.item for place in plan]
         self._known = set(known)
         self._asked: dict[int, list[int]] = {}
+        self._reserved = False
+        # Events of a request may come before the call that made it has returned.
+        self._lock = threading.RLock()
         self._answers: dict[int, dict[str, Mapping[str, Any]]] = {}
-        self._weights: dict[int, Mapping[str, Any]] = {}
+        self._weights: Mapping[str, Any] = {}
 
-    @property
-    def missing(self) -> int:
-        """How many items have no answers yet, asked for or not."""
-        return len(self._order) - len(self._known)
+    def reserve(self, voted: Collection[int]) -> list[int]:
+        """What is to be asked for now, by `ask`.
 
-    def next_items(self, voted: Sequence[int]) -> list[int]:
-        """What to ask for now: nothing while enough lies ahead or a request is under way."""
-        open_items = [item for item in self._order if item not in set(voted)]
-        wanted = [item for item in open_items[:AHEAD] if item not in self._known]
-        if self._asked or not wanted:
-            return []
-        nothing_yet = open_items[0] in wanted and not self._known
-        return wanted[: FIRST_ASKED if nothing_yet else ASKED_TOGETHER]
+        Nothing while enough lies ahead, or while something is reserved or under way.
+        """
+        with self._lock:
+            open_items = [item for item in self._order if item not in voted]
+            wanted = [item for item in open_items[:AHEAD] if item not in self._known]
+            if self._asked or self._reserved or not wanted:
+                return []
+            self._reserved = True
+            nothing_yet = open_items[0] in wanted and not self._known
+            return wanted[: FIRST_ASKED if nothing_yet else ASKED_TOGETHER]
 
-    def ask(self, process: Batcher, items: Sequence[int]) -> int:
-        """Ask both sides for these items and return the request's id."""
+    def ask(self, process: Batcher, items: Sequence[int]) -> None:
+        """Ask both sides for what was reserved. Raises OSError where no process can be started."""
         sitting = self._sitting
         prompts = [sitting.items[item].messages for item in items]
-        request = process.batch(prompts, sitting.sampling, sitting.sides)
-        self._asked[request] = list(items)
-        return request
+        with self._lock:
+            self._reserved = False
+            request = process.batch(prompts, sitting.sampling, sitting.sides)
+            self._asked[request] = list(items)
 
-    def take(self, event: Mapping[str, Any]) -> list[int]:
-        """Take an event of the process; keeps comparisons that are whole and names their items.
+    def take(self, event: Mapping[str, Any]) -> dict[int, Comparison]:
+        """Take an event of the process; keeps comparisons that are whole, and returns them.
 
         Raises:
             OSError: a comparison cannot be written.
         """
-        request = event.get("id")
-        if not isinstance(request, int) or request not in self._asked:
-            if event.get("event") == "error":
-                self._asked.clear()
-            return []
-        match event.get("event"):
-            case "weights":
-                self._weights[request] = event
-            case "done" | "error":
+        with self._lock:
+            request, name = event.get("id"), event.get("event")
+            if not isinstance(request, int) or request not in self._asked:
+                if name == "error":
+                    self._asked.clear()
+            elif name == "weights":
+                self._weights = event
+            elif name in ("done", "error"):
                 del self._asked[request]
-                self._weights.pop(request, None)
-            case "answer":
-                return self._answer(request, event)
-        return []
+            elif name == "answer":
+                return self._answer(self._asked[request], event)
+            return {}
 
-    def _answer(self, request: int, event: Mapping[str, Any]) -> list[int]:
-        items, number = self._asked[request], event.get("prompt", 0)
-        if event.get("finish") == "cancelled" or not isinstance(number, int):
-            return []
-        if not 0 <= number < len(items):
-            return []
+    def _answer(self, items: Sequence[int], event: Mapping[str, Any]) -> dict[int, Comparison]:
+        number = event.get("prompt", 0)
+        if not isinstance(number, int) or not 0 <= number < len(items):
+            return {}
         item = items[number]
         answers = self._answers.setdefault(item, {})
-        answers[str(event.get("side"))] = event
+        if event.get("finish") != "cancelled":
+            answers[str(event.get("side"))] = event
         if item in self._known or not set(self._sitting.sides) <= set(answers):
-            return []
+            return {}
         asked = self._sitting.items[item]
-        save_comparison(
+        name = save_comparison(
             self._run,
             Asked(
                 asked.messages,
@@ -113,9 +115,9 @@ class AnswersAhead:
                 category=asked.category,
                 prompt_set=self._sitting.prompt_set,
                 batch=self._sitting.batch,
-                weights=self._weights.get(request, {}),
+                weights=self._weights,
             ),
             self._answers.pop(item),
         )
         self._known.add(item)
-        return [item]
+        return {item: {"comparison": name, "messages": asked.messages, "answers": answers}}
