@@ -89,6 +89,7 @@ class CompareScreen(WorkbenchScreen):
             id="compare.copy",
             tooltip="Copy the answer of the focused pane",
         ),
+        Binding("f6", "vote", "Vote", id="compare.vote", tooltip="Vote blind: which is better?"),
         Binding("f1,question_mark", "app.help", "Help", key_display="f1", id="compare.help"),
         Binding("q", "app.quit", "Quit", show=False, id="compare.quit"),
     ]
@@ -425,6 +426,16 @@ class CompareScreen(WorkbenchScreen):
 
         if rows:
             self.app.push_screen(PickDialog("Compare which run?", options, chosen), answered)
+
+    def action_vote(self) -> None:
+        """Vote blind on this run's answers; its models here make room for those of the vote."""
+        from workbench.tui.screens.vote import VoteScreen
+
+        if self._waiting:
+            self.bench.say("Both models are still answering; escape cancels.")
+        elif self._run_id:
+            self._asker.close()
+            self.app.push_screen(VoteScreen(self._run_id, sampling=self.sampling))
 
     def action_copy(self) -> None:
         """Copy the focused pane's answer."""

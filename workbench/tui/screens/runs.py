@@ -114,6 +114,14 @@ class RunsScreen(WorkbenchScreen):
             id="runs.fork",
             tooltip="Train the weights of one of its checkpoints further in a new run",
         ),
+        Binding(
+            "b",
+            "vote",
+            "Vote blind",
+            show=False,
+            id="runs.vote",
+            tooltip="Say which of two answers is better, without knowing whose they are",
+        ),
         Binding("d", "delete", "Delete", id="runs.delete", tooltip="Delete the run; asks first"),
         Binding(
             "y",
@@ -212,6 +220,11 @@ class RunsScreen(WorkbenchScreen):
         """Compare base and tuned model of the run."""
         if self.row is not None:
             self.bench.compare_run(self.row.id)
+
+    def action_vote(self) -> None:
+        """Vote blind on the run's answers."""
+        if self.row is not None:
+            self.bench.vote_on(self.row.id)
 
     def action_stop(self) -> None:
         """Stop it, after a question."""
