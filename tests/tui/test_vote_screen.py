@@ -343,3 +343,35 @@ async def test_escape_from_the_first_choice_leaves(make_app: MakeApp, run: RunDi
         await go_to_vote(app, pilot)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+def test_how_it_looks(
+    make_app: MakeApp, run: RunDirectory, snap_compare: Callable[..., bool], size: tuple[int, int]
+) -> None:
+    ready_sitting(run, 7, base="It depends on many things, as ever. " * 9, tuned="Yes {n}.")
+
+    async def sit(pilot: Pilot[Any]) -> None:
+        assert isinstance(pilot.app, WorkbenchApp)
+        await sit_down(pilot.app, pilot)
+        await until(pilot, lambda: pane(pilot.app, "left")[1])
+
+    assert snap_compare(make_app(screen="compare"), terminal_size=size, run_before=sit)
+
+
+def test_how_the_result_looks(
+    make_app: MakeApp, run: RunDirectory, snap_compare: Callable[..., bool]
+) -> None:
+    sitting = ready_sitting(run, 9)
+    for item in range(8):
+        vote(run, sitting, item, "tuned" if item % 4 else "base")
+        vote(run, sitting, item, ("tuned", "tie", "base")[item % 3], "bob")
+
+    async def count(pilot: Pilot[Any]) -> None:
+        assert isinstance(pilot.app, WorkbenchApp)
+        await sit_down(pilot.app, pilot)
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(pilot.app.screen, VoteResultScreen))
+        await until(pilot, lambda: "win rate" in text_of(pilot.app, "#results > Static"))
+
+    assert snap_compare(make_app(screen="compare"), terminal_size=(80, 24), run_before=count)

@@ -114,15 +114,15 @@ class RunsScreen(WorkbenchScreen):
             id="runs.fork",
             tooltip="Train the weights of one of its checkpoints further in a new run",
         ),
+        Binding("d", "delete", "Delete", id="runs.delete", tooltip="Delete the run; asks first"),
         Binding(
             "b",
             "vote",
             "Vote blind",
             show=False,
             id="runs.vote",
-            tooltip="Say which of two answers is better, without knowing whose they are",
+            tooltip="Vote blind on its answers",
         ),
-        Binding("d", "delete", "Delete", id="runs.delete", tooltip="Delete the run; asks first"),
         Binding(
             "y",
             "copy",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from workbench.judge.sittings import Place, Sitting
 
 CANNOT = "This cannot be voted on"
-ASK = "Which is better?  ← left   → right   t tie   b both bad   s skip   u undo"
+ASK = "Which answer is better?   up and down scroll   v result   r reveal   n your name"
 SAME = "Both answers are the same text.  t counts them as a tie, s skips them."
 WAITING = "The models are answering; voting begins with the first answers ..."
 DONE = "Everything here is voted on.  v shows the result, u takes the last vote back."
