@@ -98,7 +98,7 @@ def test_earlier_turns_and_the_system_prompt_are_part_of_the_prompt(run: RunDire
     vote(run, sitting, 0, "tuned")
     export = preference_rows(run)
     assert export.rows[0]["prompt"] == conversation
-    assert "was cut at the length limit" in export.sentences()[-1]
+    assert "was cut at its length limit" in export.sentences()[-1]
 
 
 def test_comparisons_that_are_gone_or_had_two_conversations(run: RunDirectory) -> None:

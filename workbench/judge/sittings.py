@@ -214,6 +214,11 @@ def messages_of(comparison: Comparison) -> list[dict[str, str]]:
     return found
 
 
+def is_sittings_own(comparison: Comparison) -> bool:
+    """Whether a comparison was made for a sitting, and not because somebody asked."""
+    return _text(comparison.get("batch")).startswith(BATCH_PREFIX)
+
+
 def kept_items(run: RunDirectory, sides: Sequence[str]) -> list[Item]:
     """The kept comparisons that hold answers of these sides, as items; sittings' own left out."""
     return [
@@ -224,7 +229,7 @@ def kept_items(run: RunDirectory, sides: Sequence[str]) -> list[Item]:
             comparison_id(one),
         )
         for one in load_comparisons(run)
-        if not _text(one.get("batch")).startswith(BATCH_PREFIX)
+        if not is_sittings_own(one)
         and all(answer_text(one, side) is not None for side in sides)
         and (messages := messages_of(one))
     ]

@@ -57,8 +57,8 @@ class Export:
             lines.append(f"{self.outvoted} of them by the majority of divided voters.")
         if self.cut:
             lines.append(
-                f"The better answer of {self.cut} was cut at the length limit: training on it "
-                "teaches to stop there."
+                f"In {self.cut} of them the better answer was cut at its length limit: training on "
+                "it teaches to stop there."
             )
         return lines
 

@@ -49,7 +49,7 @@ def find_offers(paths: Paths, run: RunDirectory, voter: str) -> list[Offer]:
     from workbench.base.problems import ProblemError
     from workbench.judge.comparisons import load_comparisons
     from workbench.judge.prompts import library, read_prompts
-    from workbench.judge.sittings import KEPT, list_sittings, voted_items
+    from workbench.judge.sittings import KEPT, is_sittings_own, list_sittings, voted_items
 
     offers = []
     for sitting in list_sittings(run):
@@ -64,8 +64,9 @@ def find_offers(paths: Paths, run: RunDirectory, voter: str) -> list[Offer]:
         except ProblemError as error:
             detail = error.problems[0].what
         offers.append(Offer(f"new: {found.name}", detail, prompts=found))
-    if load_comparisons(run):
-        offers.append(Offer(f"new: {KEPT}", "no models needed", kept=True))
+    asked = [one for one in load_comparisons(run) if not is_sittings_own(one)]
+    if asked:
+        offers.append(Offer(f"new: {KEPT}", f"{len(asked)}, no models needed", kept=True))
     return [*offers, Offer("new: a file of prompts", "JSON lines, or one prompt a line")]
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from workbench.judge.sittings import Place, Sitting
 
 CANNOT = "This cannot be voted on"
-ASK = "Which answer is better?   up and down scroll   v result   r reveal   n your name"
+ASK = "Which is better?   up, down scroll   v result   r reveal   n your name"
 SAME = "Both answers are the same text.  t counts them as a tie, s skips them."
 WAITING = "The models are answering; voting begins with the first answers ..."
 DONE = "Everything here is voted on.  v shows the result, u takes the last vote back."
@@ -282,8 +282,8 @@ class VoteScreen(WorkbenchScreen):
         texts = booth.texts(place) if booth and place else None
         if texts is None:
             self._shown = None
-            self._pane("left").show(" " if place is None else "...")
-            self._pane("right").show(" " if place is None else "...")
+            for pane in self.query(VotePane):
+                pane.wait("..." if place else "")
         elif place != self._shown:
             self._shown, self._since = place, self.bench.services.clock()
             self._pane("left").show(texts[0])
@@ -326,8 +326,7 @@ class VoteScreen(WorkbenchScreen):
         """Keep a vote on what is shown."""
         booth, place = self.booth, self._shown
         if booth is None or place is None or self._revealed is not None:
-            self.bench.say("Enter goes on." if self._revealed else "There is nothing to vote on.")
-            return
+            return  # the note says what is awaited
         now = self.bench.services.clock()
         try:
             vote = booth.vote(place, choice, seconds=max(0.0, now - self._since), now=now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.widgets import Static
 
 from workbench.tui.render import plain
@@ -36,9 +37,16 @@ class VotePane(VerticalScroll):
 
     def show(self, text: str) -> None:
         """Another answer, from its beginning."""
+        nothing = plain("(nothing)", style="$faint")
+        self._show(plain(text, newlines=True) if text.strip() else nothing)
+
+    def wait(self, hint: str = "") -> None:
+        """No answer yet."""
+        self._show(plain(hint, style="$faint"))
+
+    def _show(self, shown: Content) -> None:
         self.border_title = plain(self._where)
         self.remove_class("-chosen")
-        shown = plain(text, newlines=True) if text.strip() else plain("(nothing)", style="$faint")
         self.query_one(Static).update(shown)
         self.scroll_home(animate=False)
 
