@@ -15,6 +15,8 @@ from tui_waiting import until
 from vote_helpers import HOSTILE, keep_answers, prompts, ready_sitting, vote
 
 from workbench.base.paths import Paths
+from workbench.judge.answers import Sampling
+from workbench.judge.comparisons import Asked, save_comparison
 from workbench.judge.prompts import save_prompts
 from workbench.judge.sittings import Sitting, list_sittings, new_sitting
 from workbench.judge.votes import load_votes
@@ -96,7 +98,7 @@ async def test_nothing_on_the_screen_tells_whose_answer_it_is(
         await sit_down(app, pilot)
         await until(pilot, lambda: pane(app, "left")[1])
         first = sitting.plan("ada")[0]
-        assert f"Question {first.item}?" in text_of(app, "#question")
+        assert f"Question {first.item}?" in text_of(app, "#question > Static")
         assert "1 of 3" in text_of(app, "#head")
         texts = {"base": "It depends on many things, as ever.", "tuned": "Yes."}
         assert pane(app, "left") == ("left", texts[first.left])
@@ -149,7 +151,7 @@ async def test_another_day_goes_on_and_another_voter_begins_anew(
         await sit_down(app, pilot)
         await until(pilot, lambda: "3 of 4" in text_of(app, "#head"))
         third = sitting.plan("ada")[2]
-        assert f"Question {third.item}?" in text_of(app, "#question")
+        assert f"Question {third.item}?" in text_of(app, "#question > Static")
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, LineDialog))
         await pilot.press("ctrl+u", *"bob", "enter")
@@ -174,7 +176,7 @@ async def test_reveal_after_each_vote(make_app: MakeApp, run: RunDirectory) -> N
         assert len(load_votes(run)) == 1
         await pilot.press("enter")
         await until(pilot, lambda: pane(app, "left")[0] == "left")
-        assert f"Question {sitting.plan('ada')[1].item}?" in text_of(app, "#question")
+        assert f"Question {sitting.plan('ada')[1].item}?" in text_of(app, "#question > Static")
         await pilot.press("s")
         await until(pilot, lambda: "skipped" in text_of(app, "#note"))
         await pilot.press("u")
@@ -271,6 +273,29 @@ async def test_both_answers_scroll_together(make_app: MakeApp, run: RunDirectory
         assert panes[0].scroll_y == panes[1].scroll_y
         await pilot.press("pageup", "up", "up")
         await until(pilot, lambda: panes[0].scroll_y == panes[1].scroll_y == 0)
+
+
+async def test_a_long_conversation_is_shown_from_its_end(
+    make_app: MakeApp, run: RunDirectory
+) -> None:
+    system = {"role": "system", "content": "Be brief. \x1b[2J"}
+    earlier = {"role": "assistant", "content": "and so on\n" * 9}
+    ask = {"role": "user", "content": "Last question?"}
+    both = {side: {"text": side, "finish": "eos"} for side in ("base", "tuned")}
+    save_comparison(run, Asked([system, ask, earlier, ask], Sampling()), both)
+    new_sitting(run, ("base", "tuned"), None)
+    app = make_app(screen="compare")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sit_down(app, pilot)
+        await until(pilot, lambda: "Be brief." in text_of(app, "#question > Static"))
+        assert "\x1b" not in text_of(app, "#question > Static")
+        question = app.screen.query_one("#question")
+        await until(pilot, lambda: question.scroll_y == question.max_scroll_y > 0)
+        assert question.size.height == 5
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: question.scroll_y == question.max_scroll_y - 1)
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: question.scroll_y == question.max_scroll_y)
 
 
 async def test_export_and_train_from_the_result(

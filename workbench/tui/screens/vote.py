@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
@@ -82,6 +82,10 @@ class VoteScreen(WorkbenchScreen):
         Binding("down,j", "scroll(1)", "Down", show=False, id="vote.down"),
         Binding("pageup", "page(-1)", "Page up", show=False, id="vote.pageup"),
         Binding("pagedown", "page(1)", "Page down", show=False, id="vote.pagedown"),
+        Binding("left_square_bracket", "scroll_question(-1)", "Question up", show=False,
+                key_display="[", id="vote.question_up", tooltip="Scroll a long prompt up"),
+        Binding("right_square_bracket", "scroll_question(1)", "Question down", show=False,
+                key_display="]", id="vote.question_down", tooltip="Scroll a long prompt down"),
         Binding("f1,question_mark", "app.help", "Help", key_display="f1", id="vote.help"),
         Binding("q", "app.quit", "Quit", show=False, id="vote.quit"),
     ]  # fmt: skip
@@ -107,7 +111,8 @@ class VoteScreen(WorkbenchScreen):
         """Sitting, question, two answers, what to press."""
         with Vertical(id="all"):
             yield Static("", id="head", markup=False)
-            yield Static("", id="question", markup=False)
+            with VerticalScroll(id="question", can_focus=False):
+                yield Static("", markup=False)
             with Horizontal(id="panes"):
                 yield VotePane("left")
                 yield VotePane("right")
@@ -275,20 +280,33 @@ class VoteScreen(WorkbenchScreen):
         booth = self.booth
         place = self._revealed or (booth.place if booth else None)
         self._show_head()
-        question = self.query_one("#question", Static)
-        text = booth.sitting.items[place.item].text if booth and place else ""
-        question.update(join(("> ", "$primary"), plain(text, newlines=True, style="bold")))
-        question.display = bool(text)
         texts = booth.texts(place) if booth and place else None
         if texts is None:
             self._shown = None
+            self._show_question(place)
             for pane in self.query(VotePane):
                 pane.wait("..." if place else "")
         elif place != self._shown:
+            self._show_question(place)
             self._shown, self._since = place, self.bench.services.clock()
             self._pane("left").show(texts[0])
             self._pane("right").show(texts[1])
         self.query_one("#note", Static).update(self._note(place, texts))
+
+    def _show_question(self, place: Place | None) -> None:
+        """The conversation up to the prompt; its end is seen first."""
+        question = self.query_one("#question", VerticalScroll)
+        messages = self.booth.sitting.items[place.item].messages if self.booth and place else ()
+        question.display = bool(messages)
+        shown = [
+            plain(f"{message['role']}: {message['content']}", newlines=True, style="$muted")
+            for message in messages[:-1]
+        ]
+        for message in messages[-1:]:
+            text = plain(message["content"], newlines=True, style="bold")
+            shown.append(join(("> ", "$primary"), text))
+        question.query_one(Static).update(lines(*shown))
+        question.scroll_end(animate=False)
 
     def _note(self, place: Place | None, texts: tuple[str, str] | None) -> Content:
         if self.booth is None:
@@ -403,6 +421,10 @@ class VoteScreen(WorkbenchScreen):
         """Move both answers by a line."""
         for pane in self.query(VotePane):
             pane.scroll_relative(y=by, animate=False)
+
+    def action_scroll_question(self, by: int) -> None:
+        """Move a long prompt or conversation by a line."""
+        self.query_one("#question", VerticalScroll).scroll_relative(y=by, animate=False)
 
     def action_page(self, by: int) -> None:
         """Move both answers by what is seen of them."""
