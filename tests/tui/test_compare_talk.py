@@ -156,7 +156,7 @@ async def test_views_show_what_tuning_changed_and_the_token_under_the_cursor(
         )
         assert "+2.50 · 12.2 times" in str(pane(app, 3).border_subtitle)
         await pilot.press("v")
-        assert pane(app, 3).shown == "tuned 0 words\n^     -- +++"
+        assert pane(app, 3).shown == "tuned 0 words\n^    -- +++"
         assert "3 tokens" in str(pane(app, 3).border_subtitle)
         await pilot.press("v")
         assert app.screen.query_one(AnswerPanes).view == PLAIN

@@ -9,7 +9,7 @@ from tui_fakes import HOSTILE
 from workbench.judge.answers import Sampling
 from workbench.judge.comparisons import load_comparisons
 from workbench.run.directory import RunDirectory
-from workbench.tui.comparing import read_past
+from workbench.tui.comparing import read_past, with_side
 from workbench.tui.conversation import Conversation, Seat, kept_conversation, read_weights
 from workbench.tui.keeping import fenced, keep, markdown, write_markdown
 
@@ -146,3 +146,16 @@ def test_markdown_is_inert_and_never_replaces_a_file(tmp_path: Path) -> None:
     assert first.name == "comparison-a-b-1.md"
     assert second.name == "comparison-a-b-2.md"
     assert first.read_text(encoding="utf-8") == markdown("a/b", "run", talk, Sampling())
+
+
+def test_a_side_is_put_into_a_pane() -> None:
+    base, sft, tuned, other = (Seat(name, name) for name in ("base", "sft", "tuned", "other"))
+    two, three = (base, tuned), (base, sft, tuned)
+    assert with_side(two, two, 1, other) == (base, other)
+    assert with_side(two, two, 0, tuned) == (tuned, base)
+    assert with_side(two, two, 2, other) == (base, other, tuned)
+    assert with_side(two, two, 2, base) == two
+    assert with_side(three, three, 1, other) == (base, other, tuned)
+    # A narrow terminal does not show the middle one, which stays.
+    assert with_side(three, two, 0, other) == (other, sft, tuned)
+    assert with_side(three, two, 1, sft) == (base, sft)

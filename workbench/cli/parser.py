@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_queue(commands)
     _add_compare(commands)
     _add_models(commands)
+    _add_votes(commands)
     return parser
 
 
@@ -300,9 +301,10 @@ def _add_compare(commands: Commands) -> None:
         "--shade", action="store_true", help="mark the tokens that tuning made likelier or less so"
     )
     _add_sampling(compare)
+    _add_drawing(compare)
 
 
-def _add_sampling(parser: argparse.ArgumentParser) -> None:
+def _add_drawing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--answers",
         type=_answers,
@@ -310,6 +312,23 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"of each side, 1 to {MAX_ANSWERS} (default 1); number k has seed + k",
     )
+    parser.add_argument("--top-p", type=_share, default=1.0, metavar="P", help="1 (default) is off")
+    parser.add_argument("--top-k", type=_whole, default=0, metavar="K", help="0 (default) is off")
+    parser.add_argument(
+        "--repetition-penalty", type=_positive, default=1.0, metavar="R", help="1 (default) is off"
+    )
+
+
+def _add_models(commands: Commands) -> None:
+    merge = _command(commands, "merge", "merge:merge", "write base and adapter as one full model")
+    merge.add_argument("run", metavar="RUN", help=RUN_HELP)
+    merge.add_argument("directory", metavar="DIR", help="a folder that is new or empty")
+    _command(
+        commands, "doctor", "doctor:doctor", "what this machine has, lacks and needs", json=True
+    )
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-new-tokens",
         type=_tokens,
@@ -320,21 +339,52 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--temperature", type=_not_negative, default=0.0, help="0 (default) is greedy"
     )
-    parser.add_argument("--top-p", type=_share, default=1.0, metavar="P", help="1 (default) is off")
-    parser.add_argument("--top-k", type=_whole, default=0, metavar="K", help="0 (default) is off")
-    parser.add_argument(
-        "--repetition-penalty", type=_positive, default=1.0, metavar="R", help="1 (default) is off"
-    )
     parser.add_argument("--seed", type=_seed, default=42)
 
 
-def _add_models(commands: Commands) -> None:
-    merge = _command(commands, "merge", "merge:merge", "write base and adapter as one full model")
-    merge.add_argument("run", metavar="RUN", help=RUN_HELP)
-    merge.add_argument("directory", metavar="DIR", help="a folder that is new or empty")
-    _command(
-        commands, "doctor", "doctor:doctor", "what this machine has, lacks and needs", json=True
+def _add_votes(commands: Commands) -> None:
+    votes = commands.add_parser(
+        "votes",
+        help="blind votes: cast, show, export or train on them",
+        description="Which side is better, by people who do not know which is which.",
     )
+    orders = votes.add_subparsers(title="orders", metavar="ORDER", required=True)
+    show = _command(orders, "show", "votes:show", "win rates with intervals", json=True)
+    show.add_argument("--by-voter", action="store_true", help="a line for each voter too")
+    cast = _command(
+        orders, "cast", "votes:cast", "vote here by typed letters; the app has a screen for it"
+    )
+    source = cast.add_mutually_exclusive_group()
+    source.add_argument(
+        "--prompts", metavar="SET", default="everyday", help="a prompt set's name, or a file"
+    )
+    source.add_argument(
+        "--kept", action="store_true", help="vote on the comparisons that the run has already"
+    )
+    cast.add_argument(
+        "--sides", default="base,tuned", metavar="A,B", help="base, tuned, sft, dpo:8, RUN@dpo, ..."
+    )
+    cast.add_argument("--voter", default="", help="your name (default: the user's)")
+    cast.add_argument("--new", action="store_true", help="begin anew instead of going on")
+    cast.add_argument("--reveal", action="store_true", help="say after each vote whose it was")
+    cast.add_argument(
+        "-n", "--number", type=_count, default=0, metavar="N", help="ask for N votes at most"
+    )
+    _add_sampling(cast)
+    export = _command(orders, "export", "votes:export", "write preference pairs as JSON lines")
+    train = _command(
+        orders, "train", "votes:train", "make a recipe that trains the run further on its votes"
+    )
+    train.add_argument("--name", default="", help="name of the recipe (default: RUN-votes)")
+    for parser in (show, cast, export, train):
+        parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+    export.add_argument("file", metavar="FILE", help="a new .jsonl file")
+    export.add_argument(
+        "--format", choices=("trl",), default="trl", help="{prompt, chosen, rejected}"
+    )
+    for parser in (export, train):
+        parser.add_argument("--voter", default="", help="this voter's votes alone")
+        parser.add_argument("--force", action="store_true", help="replace what is there")
 
 
 def _count(text: str) -> int:

@@ -202,12 +202,14 @@ def _prompt(row: Any, where: str, taken: set[str]) -> Prompt:
         unique = f"{name}-{number}"
     taken.add(unique)
     category = row.get("category")
-    return Prompt(unique, _text(category) if isinstance(category, str) else "", tuple(messages))
+    return Prompt(
+        unique, whole_letters(category) if isinstance(category, str) else "", tuple(messages)
+    )
 
 
 def _id(given: Any, messages: Sequence[dict[str, str]]) -> str:
     if isinstance(given, str | int) and not isinstance(given, bool) and str(given).strip():
-        return _text(str(given).strip()[:ID_CHARACTERS])
+        return whole_letters(str(given).strip()[:ID_CHARACTERS])
     return hashlib.sha256(json.dumps(messages).encode()).hexdigest()[:12]
 
 
@@ -227,7 +229,7 @@ def _messages(row: dict[str, Any]) -> list[dict[str, str]]:
         messages.pop()
     system = row.get("system")
     if isinstance(system, str) and system and messages and messages[0]["role"] != "system":
-        messages.insert(0, {"role": "system", "content": _text(system)})
+        messages.insert(0, {"role": "system", "content": whole_letters(system)})
     return messages
 
 
@@ -240,9 +242,9 @@ def _message(one: Any) -> dict[str, str]:
     content = one.get("content")
     if not isinstance(content, str) or not content.strip():
         return {}
-    return {"role": one["role"], "content": _text(content)}
+    return {"role": one["role"], "content": whole_letters(content)}
 
 
-def _text(text: str) -> str:
-    """The text without halves of letters, which no file can hold."""
+def whole_letters(text: str) -> str:
+    """The text without halves of letters (lone surrogates), which no UTF-8 file can hold."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -148,3 +148,23 @@ def all_seats(run: RunDirectory, others: Sequence[RunDirectory]) -> list[Seat]:
         except (ProblemError, OSError):
             continue  # another base model, or nothing trained
     return seats
+
+
+def with_side(
+    chosen: tuple[Seat, ...], shown: tuple[Seat, ...], at: int, seat: Seat
+) -> tuple[Seat, ...]:
+    """The chosen sides with another one in a pane.
+
+    Args:
+        chosen: Two or three sides, of which a narrow terminal shows the outer ones.
+        shown: Those that are shown.
+        at: Number of the pane; behind the last one for a third side between two.
+        seat: The new one; where it answers in another pane, the two change places.
+    """
+    if at >= len(shown):
+        return chosen if seat in chosen else (chosen[0], seat, chosen[-1])
+    seats = [shown[at] if other.spec == seat.spec else other for other in shown]
+    seats[at] = seat
+    taken = {each.spec for each in seats}
+    hidden = [each for each in chosen[1:-1] if len(shown) < 3 and each.spec not in taken]
+    return (seats[0], *(seats[1:-1] or hidden), seats[-1])

@@ -10,6 +10,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
+from workbench.tui.comparing import with_side
 from workbench.tui.conversation import Seat
 from workbench.tui.messages import Said, Then
 from workbench.tui.render import join, plain
@@ -52,6 +53,7 @@ class CompareScreen(TalkScreen):
         _key("f4", "run", "Run", "Choose the run to compare", shown="f4"),
         _key("f5,s", "side", "Side", "Choose who answers in the focused pane", shown="f5"),
         _key("f9,v", "view", "View", "Plain, differences, or what tuning changed", shown="f9"),
+        _key("f6", "vote", "Vote", "Vote blind: which is better?", shown="f6"),
         _key("escape", "stop", "Stop", "Cancel the answers, or leave the prompt line", shown="esc"),
         Binding("f1,question_mark", "app.help", "Help", key_display="f1", id="compare.help"),
         _key("ctrl+n", "new", "New", "Begin a new conversation", shown="^n"),
@@ -194,59 +196,60 @@ class CompareScreen(TalkScreen):
 
     def action_side(self) -> None:
         """Choose whose answers the focused pane shows."""
-        from workbench.tui.comparing import all_seats
-
         if self._waiting or not self._run_id:
             self.bench.say("The models are still answering; escape cancels.")
             return
-        run, pane = self.bench.actions.directory(self._run_id), self._focused_pane()
+        at = self.panes.used.index(self._focused_pane())
+        self._ask_for_side(f"Who answers instead of {self.seats[at].label}?", at)
+
+    def _ask_for_side(self, title: str, at: int) -> None:
+        """Let one be chosen of all sides, which are looked for in a thread.
+
+        Args:
+            at: Number of the pane that it is for; that of no pane yet for a third one.
+        """
+        from workbench.tui.comparing import all_seats
+
+        run = self.bench.actions.directory(self._run_id)
         others = [self.bench.actions.directory(row.id) for row in self.bench.rows]
 
         def read() -> None:
             seats = all_seats(run, others)
-            self.app.post_message(Then(lambda: self._ask_for_side(pane, seats)))
+            self.app.post_message(Then(lambda: self._pick_side(title, at, seats)))
 
         self.run_worker(read, thread=True, exit_on_error=False, group="sides")
 
-    def _ask_for_side(self, pane: AnswerPane, seats: list[Seat]) -> None:
+    def _pick_side(self, title: str, at: int, seats: list[Seat]) -> None:
         from workbench.tui.dialogs.pick import PickDialog
 
-        taken = [one.spec for one in self.seats]
-        at = self.panes.used.index(pane) if pane in self.panes.used else len(taken) - 1
+        present = self.seats
+        now = present[at].spec if at < len(present) else ""
         options = [
             join(plain(seat.label, style="bold"), "  ", plain(seat.spec, style="$muted"))
             for seat in seats
         ]
-        now = next((i for i, seat in enumerate(seats) if seat.spec == taken[at]), 0)
 
         def answered(index: int | None) -> None:
-            if index is not None and seats[index].spec != taken[at]:
+            if index is not None and seats[index].spec != now:
                 self._take_side(at, seats[index])
 
-        name = plain(f"Who answers instead of {self.seats[at].label}?", newlines=False)
-        self.app.push_screen(PickDialog(name, options, now), answered)
+        place = next((i for i, seat in enumerate(seats) if seat.spec == now), 0)
+        self.app.push_screen(PickDialog(plain(title, newlines=False), options, place), answered)
 
     def _take_side(self, at: int, seat: Seat) -> None:
-        """Put another side into a pane; one that answers in another pane changes places."""
-        seats = list(self.seats)
-        for number, other in enumerate(seats):
-            if other.spec == seat.spec:
-                seats[number] = seats[at]
-        seats[at] = seat
-        middle = self._chosen[1:-1] if len(seats) <= 2 else ()
-        middle = tuple(one for one in middle if one.spec not in {each.spec for each in seats})
-        self._chosen = (seats[0], *(seats[1:-1] or middle), seats[-1])
+        self._chosen = with_side(self._chosen, self.seats, at, seat)
+        self._third = True
         prompt = self._talk.prompt
         self._new_talk()
         if prompt:
             self._offer(prompt)
 
     def action_third(self) -> None:
-        """With or without a third pane."""
+        """With or without a third pane; chooses who answers there where nobody does yet."""
         if self.size.width < WIDE:
             self.bench.say(f"A third pane takes a terminal of {WIDE} columns.")
-        elif len(self._chosen) < 3:
-            self.bench.say("This run has no third side of its own: choose one with f5.")
+        elif len(self._chosen) < 3 and not self._waiting:
+            self._ask_for_side("Who answers in the middle?", 2)
         elif not self._waiting:
             self._third = not self._third
             self._new_talk()
@@ -275,6 +278,16 @@ class CompareScreen(TalkScreen):
         self._talk.index = (self._talk.index + by) % count
         self.panes.show_index()
         self._show_around()
+
+    def action_vote(self) -> None:
+        """Vote blind on this run's answers; its models here make room for those of the vote."""
+        from workbench.tui.screens.vote import VoteScreen
+
+        if self._waiting:
+            self.bench.say("The models are still answering; escape cancels.")
+        elif self._run_id:
+            self._asker.close()
+            self.app.push_screen(VoteScreen(self._run_id, sampling=self.sampling))
 
     def action_copy(self) -> None:
         """Copy the focused pane's answer."""
