@@ -1,6 +1,6 @@
 """Measure the compare screen while both sides stream and the processor is busy.
 
-    python tests/benchmarks/compare_stream.py [--busy N] [--size 80x24] [--seconds 20]
+    python tests/benchmarks/compare_stream.py [--busy N] [--size 80x24] [--sides 2] [--seconds 20]
 
 The app runs in a terminal of its own over a made-up run whose answering process streams 40 tokens
 a second on each side without any model. N other processes keep the processor busy. Keys are typed
@@ -40,10 +40,14 @@ APP = """
 import itertools, sys, threading, time
 from pathlib import Path
 tests, root, seconds, rate = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
-words = sys.argv[5].split("|")
+words, sides = sys.argv[5].split("|"), ("base", "sft", "tuned")[-int(sys.argv[6]):]
 sys.path.insert(0, tests + "/tui")
 from tui_fakes import FakeLauncher, make_paths, make_run
+import workbench.tui.screens.talk as talk
 from workbench.tui.app import WorkbenchApp
+from workbench.tui.conversation import Seat
+
+talk.default_seats = lambda run: tuple(Seat(side, side) for side in sides)
 
 class Streaming:
     def __init__(self, run, on_event):
@@ -82,13 +86,15 @@ WorkbenchApp(paths, launcher=FakeLauncher(), answers=Streaming, screen="compare"
 class Terminal:
     """The app in a terminal."""
 
-    def __init__(self, columns: int, lines: int, seconds: float, folder: str) -> None:
+    def __init__(
+        self, columns: int, lines: int, seconds: float, folder: str, sides: int = 2
+    ) -> None:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         unwanted = ("COLUMNS", "LINES", "NO_COLOR", "TEXTUAL")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
         words = "|".join(word.replace("\n", "/") for word in WORDS)
-        arguments = (str(TESTS), folder, str(seconds), str(TOKENS_PER_SECOND), words)
+        arguments = (str(TESTS), folder, str(seconds), str(TOKENS_PER_SECOND), words, str(sides))
         self.process = subprocess.Popen(
             [sys.executable, "-c", APP, *arguments],
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
@@ -142,12 +148,12 @@ def strip(drawn: bytes) -> bytes:
     return re.sub(rb"\x1b(?:\[[0-9;?<=>]*[a-zA-Z]|[()].|[=>])", b"", drawn)
 
 
-def measure(columns: int, lines: int, busy: int, seconds: float) -> str:
+def measure(columns: int, lines: int, busy: int, seconds: float, sides: int) -> str:
     """One measurement as a line of text."""
     spin = "while True: sum(range(10000))"
     trainers = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(busy)]
     with tempfile.TemporaryDirectory() as folder:
-        terminal = Terminal(columns, lines, seconds, str(Path(folder) / "home"))
+        terminal = Terminal(columns, lines, seconds, str(Path(folder) / "home"), sides)
         try:
             terminal.until(b"ask something below")
             os.write(terminal.master, b"?\r")
@@ -164,7 +170,7 @@ def measure(columns: int, lines: int, busy: int, seconds: float) -> str:
     ranked = sorted(1000 * latency for latency in latencies)
     tail = ranked[min(len(ranked) - 1, int(0.95 * len(ranked)))]
     return (
-        f"{columns}x{lines}  {busy} busy  {len(ranked)} keys: median "
+        f"{columns}x{lines}  {sides} sides  {busy} busy  {len(ranked)} keys: median "
         f"{statistics.median(ranked):.0f} ms, 95 % {tail:.0f} ms, worst {ranked[-1]:.0f} ms; "
         f"{drawn / passed / 1000:.1f} kB/s; app {used:.0%} of a core"
     )
@@ -176,9 +182,10 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--size", default="80x24")
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--sides", type=int, choices=(2, 3), default=2)
     options = parser.parse_args()
     columns, lines = (int(part) for part in options.size.split("x"))
-    print(measure(columns, lines, options.busy, options.seconds))
+    print(measure(columns, lines, options.busy, options.seconds, options.sides))
 
 
 if __name__ == "__main__":

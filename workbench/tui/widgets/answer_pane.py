@@ -195,13 +195,13 @@ class AnswerPane(ScrollView):
     def _fit(self, *, follow: bool) -> bool:
         """Adapt the scrolled area; whether that paints the whole pane anyway.
 
-        A growing answer is scrolled by half of the pane, not line by line: each scroll paints
+        A growing answer is scrolled by most of the pane, not line by line: each scroll paints
         every row, and a terminal far away would get many times the text.
         """
         region = self.scrollable_content_region
         height, rows = max(1, region.height), len(self._rows.rows)
         if self._streaming:
-            step = max(1, height // 2)
+            step = max(1, 3 * height // 4)
             rows = height + step * math.ceil(max(0, rows - height) / step)
         size = Size(region.width, rows)
         changed = size != self.virtual_size
