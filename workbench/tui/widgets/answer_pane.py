@@ -46,6 +46,8 @@ class AnswerPane(ScrollView):
         overflow-x: hidden; overflow-y: auto; scrollbar-gutter: stable;
         scrollbar-size-vertical: 1; border-title-style: bold; border-subtitle-color: $muted;
     }
+    /* A scroll bar is painted whole at every change of layout: not while text comes. */
+    AnswerPane.-streaming { scrollbar-size-vertical: 0; padding: 0 1 0 0; }
     AnswerPane.-base { border-title-color: $base-side; }
     AnswerPane.-middle { border-title-color: $middle-side; }
     AnswerPane.-tuned { border-title-color: $tuned-side; }
@@ -126,6 +128,7 @@ class AnswerPane(ScrollView):
         self.text, self._hint, self._turns = "", hint, tuple(turns)
         self._answer, self._tokens, self._marks, self.cursor = {}, (), (), None
         self._pending, self._streaming = [], True
+        self.add_class("-streaming")
         self.border_subtitle = ""
         self._lay_out()
         self._fit(follow=True)
@@ -152,6 +155,7 @@ class AnswerPane(ScrollView):
     def finish(self, answer: Mapping[str, Any]) -> None:
         """Show a whole answer with its length and speed."""
         self._pending, self._streaming = [], False
+        self.remove_class("-streaming")
         self.text = str(answer.get("text") or "")
         self._answer = answer
         self.border_subtitle = cost(answer)
@@ -195,13 +199,13 @@ class AnswerPane(ScrollView):
     def _fit(self, *, follow: bool) -> bool:
         """Adapt the scrolled area; whether that paints the whole pane anyway.
 
-        A growing answer is scrolled by most of the pane, not line by line: each scroll paints
+        A growing answer is scrolled by half of the pane, not line by line: each scroll paints
         every row, and a terminal far away would get many times the text.
         """
         region = self.scrollable_content_region
         height, rows = max(1, region.height), len(self._rows.rows)
         if self._streaming:
-            step = max(1, 3 * height // 4)
+            step = max(1, height // 2)
             rows = height + step * math.ceil(max(0, rows - height) / step)
         size = Size(region.width, rows)
         changed = size != self.virtual_size

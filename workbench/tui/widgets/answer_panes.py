@@ -17,7 +17,7 @@ from workbench.tui.render import join, plain
 from workbench.tui.shading import Mark
 from workbench.tui.widgets.answer_pane import AnswerPane
 
-PAINT_SECONDS = 0.16
+PAINT_SECONDS = 0.125
 WIDE = 120
 PLACES = ("base", "middle", "tuned")
 
@@ -50,7 +50,7 @@ class AnswerPanes(Horizontal):
             yield AnswerPane(number)
 
     def on_mount(self) -> None:
-        """What is generated is painted six times a second."""
+        """What is generated is painted eight times a second."""
         self.set_interval(PAINT_SECONDS, self._paint)
 
     def _paint(self) -> None:
