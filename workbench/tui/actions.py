@@ -36,14 +36,18 @@ class RunActions:
 
         return RunDirectory(self._services.paths.runs / run_id)
 
-    def review(self, path: Path, name: str) -> None:
-        """Show what a launch would do; start it when the person says so."""
+    def review(self, path: Path, name: str, *, parent: str = "") -> None:
+        """Show what a launch would do; start it when the person says so.
+
+        Args:
+            parent: Id of a run whose adapter is trained further.
+        """
         from workbench.tui.dialogs.review import ReviewAnswer, ReviewDialog
 
         def answered(answer: ReviewAnswer | None) -> None:
             if answer is None:
                 return
-            start = partial(self._launch, path, answer.name, queued=answer.queued)
+            start = partial(self._launch, path, answer.name, queued=answer.queued, parent=parent)
             if answer.code_of:
                 self._ask_for_trust(answer.code_of, start)
             else:
@@ -62,16 +66,21 @@ class RunActions:
         dialog = ConfirmDialog("Run this model's code?", text, yes="Run its code")
         self._app.push_screen(dialog, lambda yes: start(trusted_model=model) if yes else None)
 
-    def _launch(self, path: Path, name: str, *, queued: bool, trusted_model: str = "") -> None:
+    def _launch(
+        self, path: Path, name: str, *, queued: bool, parent: str = "", trusted_model: str = ""
+    ) -> None:
         services = self._services
 
         def work() -> Message:
             from workbench.recipe.recipe import load_recipe
             from workbench.run.directory import create_run
             from workbench.run.dispatcher import take_free_device
+            from workbench.run.lineage import find_origin
             from workbench.run.record import trust_model
 
-            run = create_run(services.paths, load_recipe(path), name=name)
+            source = self.directory(parent) if parent else None
+            origin = find_origin(source, keep_reference=False) if source else None
+            run = create_run(services.paths, load_recipe(path), name=name, origin=origin)
             trust_model(run, trusted_model)
             if queued:
                 place = enqueue(services, run)

@@ -257,6 +257,13 @@ class WorkbenchApp(App[int]):
         self.compared = run_id
         self.action_show("compare")
 
+    def vote_on(self, run_id: str) -> None:
+        """Vote blind on a run's answers, over the compare screen."""
+        from workbench.tui.screens.vote import VoteScreen
+
+        self.compare_run(run_id)
+        self.call_after_refresh(self.push_screen, VoteScreen(run_id))
+
     def action_show(self, mode: str) -> None:
         """Go to a screen."""
         if mode == self.current_mode:

@@ -116,6 +116,14 @@ class RunsScreen(WorkbenchScreen):
         ),
         Binding("d", "delete", "Delete", id="runs.delete", tooltip="Delete the run; asks first"),
         Binding(
+            "b",
+            "vote",
+            "Vote blind",
+            show=False,
+            id="runs.vote",
+            tooltip="Vote blind on its answers",
+        ),
+        Binding(
             "y",
             "copy",
             "Copy path",
@@ -212,6 +220,11 @@ class RunsScreen(WorkbenchScreen):
         """Compare base and tuned model of the run."""
         if self.row is not None:
             self.bench.compare_run(self.row.id)
+
+    def action_vote(self) -> None:
+        """Vote blind on the run's answers."""
+        if self.row is not None:
+            self.bench.vote_on(self.row.id)
 
     def action_stop(self) -> None:
         """Stop it, after a question."""
