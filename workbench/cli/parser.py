@@ -295,12 +295,70 @@ def _add_models(commands: Commands) -> None:
         "--temperature", type=_temperature, default=0.0, help="0 (default) is greedy"
     )
     compare.add_argument("--seed", type=_seed, default=42)
+    _add_score(commands)
     merge = _command(commands, "merge", "merge:merge", "write base and adapter as one full model")
     merge.add_argument("run", metavar="RUN", help=RUN_HELP)
     merge.add_argument("directory", metavar="DIR", help="a folder that is new or empty")
     _command(
         commands, "doctor", "doctor:doctor", "what this machine has, lacks and needs", json=True
     )
+
+
+def _add_score(commands: Commands) -> None:
+    score = _command(
+        commands,
+        "score",
+        "score:score",
+        "whether the tuned side is better, at what, and what it lost",
+        json=True,
+    )
+    score.add_argument("run", metavar="RUN", help=RUN_HELP)
+    score.add_argument(
+        "--sides",
+        default="base,tuned",
+        metavar="A,B",
+        help="two of base, tuned, sft, dpo, dpo:8, start, RUN@dpo (default base,tuned)",
+    )
+    score.add_argument("--data", metavar="FILE", help="pairs instead of the run's held-out ones")
+    score.add_argument("--rows", type=_count, metavar="N", help="the first N pairs")
+    prompts = score.add_argument_group("sampled answers")
+    prompts.add_argument(
+        "--prompts", metavar="SET", help="a prompt set or file (default: the held-out prompts)"
+    )
+    prompts.add_argument("--no-samples", action="store_true", help="draw no answers")
+    prompts.add_argument(
+        "--samples", type=_count, metavar="N", help="prompts at most (default 24; all of a set)"
+    )
+    prompts.add_argument(
+        "--max-new-tokens", type=_tokens, default=128, metavar="N", help="default 128"
+    )
+    prompts.add_argument(
+        "--temperature", type=_temperature, default=1.0, help="default 1, which the KL is about"
+    )
+    prompts.add_argument("--seed", type=_seed, default=42)
+    sft = score.add_argument_group("what was lost")
+    sft.add_argument("--sft-data", metavar="FILE", help="SFT rows instead of the run's own")
+    sft.add_argument("--sft-rows", type=_count, default=64, metavar="N", help="default 64")
+    sft.add_argument("--no-sft", action="store_true", help="no perplexity on SFT rows")
+    _add_judgement(score)
+
+
+def _add_judgement(score: argparse.ArgumentParser) -> None:
+    judge = score.add_argument_group("others' judgement")
+    judge.add_argument(
+        "--judge", metavar="URL", help="an OpenAI-compatible endpoint, https://HOST/v1"
+    )
+    judge.add_argument("--judge-model", metavar="NAME", help="the model that judges there")
+    judge.add_argument(
+        "--judge-key-env", metavar="VARIABLE", help="the environment variable with the API key"
+    )
+    judge.add_argument(
+        "--send-answers", action="store_true", help="allow that prompts and answers are sent there"
+    )
+    judge.add_argument("--judge-pause", type=_temperature, default=0.0, metavar="SECONDS",
+                       help="between two requests, for a rate limit")  # fmt: skip
+    judge.add_argument("--lm-eval", metavar="TASKS", help="run lm_eval, if it is installed")
+    judge.add_argument("--lm-eval-limit", type=_count, metavar="N", help="examples of each task")
 
 
 def _count(text: str) -> int:

@@ -15,7 +15,6 @@ from workbench.judge.statistics import bootstrap, quantile, wilson
 EDGES = (-4.0, -2.0, -1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
 """Limits of the margin histogram's bins; the first and the last bin have no end."""
 WORST_ROWS = 10
-LEAST_SLICE = 1
 MOST_VALUES = 24
 """Values of a column that are slices of their own; a column with more of them is no category."""
 KL_ESTIMATOR = (
@@ -39,6 +38,16 @@ def mean_of(values: Sequence[float]) -> Estimate:
     """A mean with its bootstrap interval."""
     low, high = bootstrap(values)
     return {"value": fmean(values) if values else None, "low": low, "high": high, "n": len(values)}
+
+
+def accuracy_of(right: Sequence[float]) -> Estimate:
+    """A share of 0 and 1 with its bootstrap interval; Wilson's where all are alike.
+
+    Drawing anew from rows that are all alike would claim to know the share exactly.
+    """
+    n, won = len(right), sum(right)
+    low, high = bootstrap(right) if 0 < won < n else wilson(won, n)
+    return {"value": won / n, "low": low, "high": high, "n": n}
 
 
 def ratio_of(tops: Sequence[float], bottoms: Sequence[float]) -> Estimate:
@@ -65,9 +74,7 @@ def margin_of(pair: Row, side: str, reference: str, beta: float) -> float:
     return chosen - rejected
 
 
-def summarise_pairs(
-    pairs: Sequence[Row], sides: Sequence[str], facts: Row
-) -> dict[str, Any]:
+def summarise_pairs(pairs: Sequence[Row], sides: Sequence[str], facts: Row) -> dict[str, Any]:
     """Rewards of each side against DPO's reference, and of the second against the first.
 
     Args:
@@ -90,10 +97,8 @@ def _rewards(pairs: Sequence[Row], side: str, reference: str, beta: float) -> di
     found = [rewards_of(pair, side, reference, beta) for pair in pairs]
     margins = [chosen - rejected for chosen, rejected in found]
     right = [float(chosen > rejected) for chosen, rejected in found]
-    low, high = bootstrap(right)
-    accuracy = {"value": fmean(right), "low": low, "high": high, "n": len(right)}
     return {
-        "accuracy": accuracy,
+        "accuracy": accuracy_of(right),
         "margin": mean_of(margins),
         "chosen": fmean(chosen for chosen, _ in found),
         "rejected": fmean(rejected for _, rejected in found),
@@ -144,7 +149,7 @@ def slices(
         distinct = list(dict.fromkeys(values))
         if not 1 < len(distinct) <= MOST_VALUES:
             continue
-        rows = []
+        rows: list[dict[str, Any]] = []
         for value in distinct:
             places = [place for place, one in enumerate(values) if one == value]
             won = sum(right[place] for place in places)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.base.problems import Problem, ProblemError
+from workbench.base.problems import ProblemError
 from workbench.base.secrets import redact
 from workbench.recipe.base_model import PYPI_PREFIX
 from workbench.recipe.recipe import load_recipe
@@ -213,7 +213,7 @@ class Score:
             )
 
     def _try_packing(self, collate: Any) -> None:
-        from workbench.worker.model import is_adapter
+        from workbench.run.sides import is_adapter
 
         folders = [one for one in self.sides.values() if one is not None and is_adapter(one)]
         shortest = sorted(self.pairs, key=lambda row: len(row["chosen_ids"]))[:2]
@@ -343,8 +343,11 @@ def weights_hash(folder: Path | None) -> str:
     """First digits of the sha256 of an adapter's or a model's weights; empty for the base."""
     import hashlib
 
-    file = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None) \
-        if folder else None
+    file = (
+        next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+        if folder
+        else None
+    )
     if file is None:
         return ""
     with file.open("rb") as content:

@@ -63,7 +63,7 @@ def held_out(config: StageConfig, file: str, most: int, folder: Path) -> Rows:
         split, source = splits[name], f"the held-out split of {config.stage}"
         files = dataset.file_hashes(config.data, config.script)
     dataset.check_columns("dpo", split, "")
-    rows = first_rows(split, most, source, files)
+    rows = first_rows(numbered(split, most), most, source, files)
     dataset.check_values("dpo", rows.split)
     return rows
 
@@ -84,9 +84,9 @@ def sft_rows(config: StageConfig, file: str, most: int, folder: Path) -> Rows:
         split = dataset.pick_split(splits, name, "dataset_train_split")
         source = f"the {'held-out' if held else 'training'} rows of sft"
         files = dataset.file_hashes(config.data, config.script)
-        if not held and hasattr(split, "__len__") and len(split) > most:
-            split = split.shuffle(seed=config.training.seed)
     dataset.check_columns("sft", split, getattr(config.training, "dataset_text_field", "text"))
+    # Files are often sorted: a few rows of the whole say more than the first ones.
+    split = numbered(split, most).shuffle(seed=config.training.seed)
     rows = first_rows(split, most, source, files)
     dataset.check_values("sft", rows.split)
     return rows
@@ -112,18 +112,22 @@ def read_file(path: Path) -> Any:
         raise ProblemError(explain_data(error, path.name, str(path), None)) from error
 
 
-def first_rows(split: Any, most: int, source: str, files: list[dict[str, Any]]) -> Rows:
-    """The first rows of a split, numbered from 0."""
+def numbered(split: Any, most: int) -> Any:
+    """A split in memory, with the number of each row from 0; of a stream the first rows."""
     from datasets import Dataset
 
     if not hasattr(split, "__len__"):
         split = Dataset.from_list(list(split.take(most or MOST_STREAMED)))
-    total = len(split)
-    if most and most < total:
-        split = split.select(range(most))
     if ROW in split.column_names:
         split = split.remove_columns(ROW)
-    return Rows(split.add_column(ROW, list(range(len(split)))), source, total, files)
+    return split.add_column(ROW, list(range(len(split))))
+
+
+def first_rows(split: Any, most: int, source: str, files: list[dict[str, Any]]) -> Rows:
+    """The first rows of a numbered split."""
+    total = len(split)
+    chosen = split.select(range(most)) if most and most < total else split
+    return Rows(chosen, source, total, files)
 
 
 def prepare_pairs(config: StageConfig, rows: Any, tokenizer: Any) -> list[dict[str, Any]]:
@@ -137,7 +141,9 @@ def prepare_pairs(config: StageConfig, rows: Any, tokenizer: Any) -> list[dict[s
     try:
         prepared = deep_data.tokenise(config, rows, tokenizer)
     except Exception as error:
-        what = f"TRL cannot prepare the pairs: {str(error).splitlines()[0] if str(error) else error!r}"
+        what = (
+            f"TRL cannot prepare the pairs: {str(error).splitlines()[0] if str(error) else error!r}"
+        )
         hint = "Give rows of prompt, chosen and rejected; `check --deep` looks at a recipe's data."
         raise ProblemError(Problem(what, "datasets", hint)) from error
     most = config.training.max_length

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from workbench.base.problems import Problem, ProblemError
+from workbench.run.sides import is_adapter, is_full_model
 from workbench.worker import machine
-from workbench.worker.model import is_adapter, is_full_model, load_base, refuse_pickled_adapter
+from workbench.worker.model import load_base, refuse_pickled_adapter
 from workbench.worker.packed_layout import lay_pairs, lay_rows
 from workbench.worker.packed_scoring import (
     TOLERANCE_16_BIT,
