@@ -207,5 +207,7 @@ def test_what_lm_eval_loses_is_not_lost_with_the_rest(
     file.chmod(0o700)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     assert main(["score", "last", "--lm-eval", "arc_easy"]) == 1
-    assert re.search("lm_eval failed: broken", capsys.readouterr().err)
+    shown = capsys.readouterr()
+    assert re.search("lm_eval failed: broken", shown.err)
+    assert "Held-out pairs" in shown.out
     assert len(load_scores(run)) == 1

@@ -58,6 +58,8 @@ class Server:
                 pass
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        # A judge that is given up writes to nobody; that is not worth a traceback.
+        self.http.handle_error = lambda *_: None  # type: ignore[method-assign]
         threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
     @property

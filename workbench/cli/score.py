@@ -36,6 +36,7 @@ def score(arguments: argparse.Namespace, paths: Paths) -> int:
     found = measure(run, sides, wanted, say=say)
     summary = found.summary
     file = save(run, found)
+    failure: ProblemError | None = None
     try:
         if endpoint is not None:
             say(f"asking {arguments.judge_model}")
@@ -45,11 +46,16 @@ def score(arguments: argparse.Namespace, paths: Paths) -> int:
         if program:
             tasks, limit = arguments.lm_eval, arguments.lm_eval_limit
             summary["lm_eval"] = run_lm_eval(program, summary, tasks, limit=limit, say=say)
+    except ProblemError as error:
+        # Not worth losing the rest for.
+        failure = error
     finally:
-        # Neither is worth losing the rest for.
         save(run, found)
         say.end()
-    show(run, found, sides, file, as_json=arguments.json)
+    if failure is None or not arguments.json:
+        show(run, found, sides, file, as_json=arguments.json)
+    if failure is not None:
+        raise failure
     return 0
 
 
