@@ -284,3 +284,33 @@ def test_a_score_that_is_ended_early_says_so(finished: RunDirectory) -> None:
     sides = [find_side(finished, spec) for spec in ("base", "tuned")]
     with pytest.raises(ProblemError, match="the score has failed: exit code"):
         score(finished, sides, PAIRS_ONLY, begun=lambda end: end())
+
+
+def test_whole_models(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Of a run that trained all weights the reference is the whole model that SFT has left."""
+    from tiny_model import write_tiny_recipe
+
+    from workbench.base.paths import Paths
+    from workbench.recipe.recipe import load_recipe
+    from workbench.run.directory import create_run
+
+    folder = tmp_path_factory.mktemp("whole")
+    recipe = write_tiny_recipe(folder / "whole.yaml", tiny, steps=4)
+    text = "".join(
+        line
+        for line in recipe.read_text().splitlines(keepends=True)
+        if not line.startswith(("use_peft", "lora_"))
+    )
+    recipe.write_text(text)
+    paths = Paths.from_environment({"DPO_WORKBENCH_HOME": str(folder / "home")})
+    run = create_run(paths, load_recipe(recipe))
+    assert train(run).state == "finished", run.log.read_text()
+    wanted = Wanted(samples=2, max_new_tokens=8, sft_rows=4)
+    found = score_of(run, "base", "tuned", wanted=wanted).summary
+    assert found["reference"]["folder"] == str(run.output("sft"))
+    recorded = json.loads(run.scores.read_text())
+    assert found["rewards"]["tuned"]["trl"] == pytest.approx(
+        {name: recorded[name] for name in TRL_NAMES}, abs=1e-4
+    )
+    assert found["answers"]["tuned"]["kl"]["k3"]["value"] > 0
+    assert found["answers"]["base"]["kl"]["k3"]["value"] == 0

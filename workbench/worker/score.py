@@ -188,29 +188,32 @@ class Score:
         )
         self._try_packing(collate)
         wanted = {**self.sides, "reference": self.reference}
-        for number, rows in self._batches():
-            batch = collate(rows)
-            done: dict[Path | None, Any] = {}
-            for folder in wanted.values():
-                if folder not in done:
-                    scores = self.models.pair_scores(batch, folder)
-                    done[folder] = pair_sums(scores, batch["completion_mask"], arguments.ld_alpha)
-            for place, row in enumerate(rows):
-                sums = {spec: done[folder] for spec, folder in wanted.items()}
-                logps = {spec: [one[0][place], one[1][place]] for spec, one in sums.items()}
-                tokens = [next(iter(done.values()))[part][place] for part in (2, 3)]
-                yield {
-                    "row": row[ROW],
-                    "batch": number,
-                    "prompt": prompt_text(row),
-                    "slices": slices_of(row),
-                    "tokens": tokens,
-                    "logps": logps,
-                }
-            seen = min(len(self.pairs), (number + 1) * arguments.eval_batch_size)
-            self.report.emit(
-                "progress", message="scoring held-out pairs", done=seen, total=len(self.pairs)
-            )
+        batches = [(number, rows, collate(rows)) for number, rows in self._batches()]
+        done: dict[Path | None, list[Any]] = {}
+        # One side after the other: whole models would be loaded anew for each batch.
+        for spec, folder in wanted.items():
+            if folder in done:
+                continue
+            done[folder] = []
+            for _, _, batch in batches:
+                scores = self.models.pair_scores(batch, folder)
+                sums = pair_sums(scores, batch["completion_mask"], arguments.ld_alpha)
+                done[folder] += zip(*sums, strict=True)
+                self._progress(f"held-out pairs, {spec}", len(done[folder]), len(self.pairs))
+        numbers = [number for number, rows, _ in batches for _ in rows]
+        for place, row in enumerate(self.pairs):
+            sums_of = {spec: done[folder][place] for spec, folder in wanted.items()}
+            yield {
+                "row": row[ROW],
+                "batch": numbers[place],
+                "prompt": prompt_text(row),
+                "slices": slices_of(row),
+                "tokens": next(iter(sums_of.values()))[2:],
+                "logps": {spec: one[:2] for spec, one in sums_of.items()},
+            }
+
+    def _progress(self, message: str, done: int, total: int) -> None:
+        self.report.emit("progress", message=message, done=done, total=total)
 
     def _try_packing(self, collate: Any) -> None:
         from workbench.run.sides import is_adapter
@@ -255,8 +258,7 @@ class Score:
         for spec, folder in self.sides.items():
             for start in range(0, len(prompts), SAMPLED_AT_ONCE):
                 part = prompts[start : start + SAMPLED_AT_ONCE]
-                message = f"answers of {spec}"
-                self.report.emit("progress", message=message, done=done, total=total)
+                self._progress(f"answers of {spec}", done, total)
                 with self.models.using(folder) as model:
                     answers = sample_answers(
                         model,
@@ -305,25 +307,23 @@ class Score:
         rows = sft_rows(config, request["sft_data"], request["sft_rows"], self.run.path)
         prepared, only = prepare_sft(config, rows.split, self.tokenizer)
         total = len(prepared)
-        for start in range(0, total, SFT_AT_ONCE):
-            part = prepared[start : start + SFT_AT_ONCE]
-            ids, labels = ([row[name] for row in part] for name in ("input_ids", "labels"))
-            sums = {
-                spec: self.models.row_scores(ids, labels, folder).sum(dim=1).tolist()
-                for spec, folder in self.sides.items()
-            }
-            for place, row in enumerate(part):
-                self.report.emit(
-                    "sft",
-                    row=row[ROW],
-                    prompt=prompt_text(row),
-                    tokens=sum(label != -100 for label in labels[place][1:]),
-                    logps={spec: values[place] for spec, values in sums.items()},
-                    source=rows.source,
-                    answers_only=only,
-                )
-            done = min(total, start + SFT_AT_ONCE)
-            self.report.emit("progress", message="scoring SFT rows", done=done, total=total)
+        sums: dict[str, list[float]] = {spec: [] for spec in self.sides}
+        for spec, folder in self.sides.items():
+            for start in range(0, total, SFT_AT_ONCE):
+                part = prepared[start : start + SFT_AT_ONCE]
+                ids, labels = ([row[name] for row in part] for name in ("input_ids", "labels"))
+                sums[spec] += self.models.row_scores(ids, labels, folder).sum(dim=1).tolist()
+                self._progress(f"SFT rows, {spec}", len(sums[spec]), total)
+        for place, row in enumerate(prepared):
+            self.report.emit(
+                "sft",
+                row=row[ROW],
+                prompt=prompt_text(row),
+                tokens=sum(label != -100 for label in row["labels"][1:]),
+                logps={spec: values[place] for spec, values in sums.items()},
+                source=rows.source,
+                answers_only=only,
+            )
 
 
 def _dpo_defaults(training: Any) -> Any:
