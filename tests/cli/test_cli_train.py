@@ -59,6 +59,7 @@ def test_run_follows_to_the_end(
         f"{run.id} finished after 1:01",
         "  dpo  1:01  6 steps  held-out accuracy 0.95",
         f"Compare base and tuned: dpo-workbench compare {run.id}",
+        f"Next: dpo-workbench score {run.id}",
     ]
 
 
@@ -266,7 +267,7 @@ def test_quickstart_without_a_terminal_ends_with_answers_and_scores(
         "  held-out accuracy    0.93 of 40 pairs rank the chosen answer first",
         "  reward margin        2.10",
         "  mean answer          24 words base, 2 tuned",
-        "  repetition           85.7% of four-word runs base, 0.0% tuned",
+        "  repetition           100.0% of the text base, 0.0% tuned",
         "  dpo                  1:01, 6 steps, held-out accuracy 0.95",
         "  whole run            1:01",
     ]

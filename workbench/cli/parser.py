@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import math
-from typing import TypeAlias
 
 from workbench import __version__
-from workbench.judge.limits import MAX_ANSWERS, MAX_NEW_TOKENS
+from workbench.cli.number_types import count
+from workbench.cli.parser_base import RUN_HELP, Commands, command
+from workbench.cli.parser_judging import add_judging
 
 # Also `workbench.recipe.schema.STAGES`; that room reads YAML and the whole schema.
 STAGES = ("sft", "dpo")
 # The keys of `workbench.recipe.exchange.importing.KINDS` and `exporting.WRITERS`; likewise.
 CONFIG_KINDS = ("trl", "old-trl", "handbook", "axolotl", "llama-factory", "autotrain")
 EXPORT_KINDS = ("trl", "axolotl", "llama-factory")
-MAX_SEED = 2**63
-RUN_HELP = "id, the start of one, a name, or 'last'"
 RECIPE_HELP = "name of a recipe (see 'recipes') or path of a YAML file"
 EPILOG = """\
 Without a command the terminal app opens. RUN is an id, the start of one, a name, or 'last'.
 Exit codes: 0 done, 1 the run or the check failed, 2 bad usage, 130 interrupted.
 """
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,24 +37,13 @@ def build_parser() -> argparse.ArgumentParser:
     _add_exchange(commands)
     _add_runs(commands)
     _add_queue(commands)
-    _add_compare(commands)
+    add_judging(commands)
     _add_models(commands)
-    _add_votes(commands)
-    return parser
-
-
-def _command(
-    commands: Commands, name: str, handler: str, help_text: str, *, json: bool = False
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=help_text, description=help_text)
-    parser.set_defaults(handler=handler)
-    if json:
-        parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     return parser
 
 
 def _add_training(commands: Commands) -> None:
-    quickstart = _command(
+    quickstart = command(
         commands,
         "quickstart",
         "quickstart:quickstart",
@@ -67,7 +52,7 @@ def _add_training(commands: Commands) -> None:
     quickstart.add_argument(
         "--headless", action="store_true", help="print progress and results, even in a terminal"
     )
-    run = _command(commands, "run", "train:run", "train a recipe and follow it", json=True)
+    run = command(commands, "run", "train:run", "train a recipe and follow it", json=True)
     run.add_argument("recipe", metavar="RECIPE", help=RECIPE_HELP)
     _add_set(run)
     run.add_argument("--stage", choices=STAGES, help="train this stage alone")
@@ -82,7 +67,7 @@ def _add_training(commands: Commands) -> None:
     run.add_argument(
         "--on-end", metavar="COMMAND", default="", help="a shell command for when the run has ended"
     )
-    resume = _command(commands, "resume", "train:resume_run", "go on from the last checkpoint")
+    resume = command(commands, "resume", "train:resume_run", "go on from the last checkpoint")
     resume.add_argument("run", metavar="RUN", help=RUN_HELP)
     resume.add_argument("--detach", action="store_true", help="return at once")
     resume.add_argument(
@@ -130,7 +115,7 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_fork(commands: Commands) -> None:
-    fork = _command(
+    fork = command(
         commands,
         "fork",
         "train:fork",
@@ -155,8 +140,8 @@ def _add_fork(commands: Commands) -> None:
 
 
 def _add_recipes(commands: Commands) -> None:
-    _command(commands, "recipes", "recipes:recipes", "list the recipes found", json=True)
-    check = _command(
+    command(commands, "recipes", "recipes:recipes", "list the recipes found", json=True)
+    check = command(
         commands, "check", "recipes:check_recipes", "report every problem of recipes", json=True
     )
     check.add_argument("recipes", metavar="RECIPE", nargs="+", help=RECIPE_HELP)
@@ -167,7 +152,7 @@ def _add_recipes(commands: Commands) -> None:
     )
     _add_set(check)
     _add_trust(check)
-    show = _command(
+    show = command(
         commands,
         "show",
         "recipes:show",
@@ -187,13 +172,13 @@ def _add_recipes(commands: Commands) -> None:
         "--diff", nargs=2, metavar=("A", "B"), help="what differs between two recipes or runs"
     )
     _add_set(show)
-    copy = _command(
+    copy = command(
         commands, "copy", "recipes:copy_recipe", "save a recipe under a new name, to change it"
     )
     copy.add_argument("recipe", metavar="RECIPE", help=RECIPE_HELP)
     copy.add_argument("name", metavar="NAME", help="name of the new recipe")
     _add_set(copy)
-    schema = _command(
+    schema = command(
         commands, "schema", "settings:print_settings", "explain the settings of a recipe"
     )
     schema.add_argument("words", metavar="WORD", nargs="*", help="what their name or help holds")
@@ -201,7 +186,7 @@ def _add_recipes(commands: Commands) -> None:
 
 
 def _add_exchange(commands: Commands) -> None:
-    bring = _command(
+    bring = command(
         commands,
         "import",
         "exchange:import_config",
@@ -220,7 +205,7 @@ def _add_exchange(commands: Commands) -> None:
         action="store_true",
         help="print the recipe, and the report on stderr, instead of saving it",
     )
-    send = _command(
+    send = command(
         commands, "export", "exchange:export_config", "write a recipe for TRL or another trainer"
     )
     send.add_argument("recipe", metavar="RECIPE", help=RECIPE_HELP)
@@ -232,28 +217,26 @@ def _add_exchange(commands: Commands) -> None:
 
 
 def _add_runs(commands: Commands) -> None:
-    _command(commands, "runs", "runs:runs", "list the runs, newest first", json=True)
-    status = _command(commands, "status", "runs:status", "what a run does, and its results",
+    command(commands, "runs", "runs:runs", "list the runs, newest first", json=True)
+    status = command(commands, "status", "runs:status", "what a run does, and its results",
                       json=True)  # fmt: skip
-    logs = _command(commands, "logs", "runs:logs", "print a run's log")
+    logs = command(commands, "logs", "runs:logs", "print a run's log")
     logs.add_argument(
         "-f", "--follow", action="store_true", help="go on printing until the run ends"
     )
     logs.add_argument(
-        "-n", "--lines", type=_count, default=50, metavar="N", help="last N lines (default 50)"
+        "-n", "--lines", type=count, default=50, metavar="N", help="last N lines (default 50)"
     )
-    stop = _command(
-        commands, "stop", "runs:stop_run", "end a run after its step, with a checkpoint"
-    )
+    stop = command(commands, "stop", "runs:stop_run", "end a run after its step, with a checkpoint")
     stop.add_argument("--kill", action="store_true", help="end it now, without a checkpoint")
-    remove = _command(commands, "rm", "runs:remove", "delete a run and everything it made")
+    remove = command(commands, "rm", "runs:remove", "delete a run and everything it made")
     remove.add_argument("--yes", action="store_true", help="do not ask")
     for parser in (status, logs, stop, remove):
         parser.add_argument("run", metavar="RUN", help=RUN_HELP)
 
 
 def _add_queue(commands: Commands) -> None:
-    queue = _command(
+    queue = command(
         commands, "queue", "queue:queue", "what waits to be trained, and its order", json=True
     )
     orders = queue.add_subparsers(title="orders", metavar="ORDER")
@@ -262,191 +245,22 @@ def _add_queue(commands: Commands) -> None:
         ("down", "let a run start one place later"),
         ("top", "make a run the next one"),
     ):
-        move = _command(orders, name, "queue:move", help_text)
+        move = command(orders, name, "queue:move", help_text)
         move.set_defaults(move=name)
         move.add_argument("run", metavar="RUN", help=RUN_HELP)
-    remove = _command(orders, "remove", "queue:remove", "take a run out; the run itself stays")
+    remove = command(orders, "remove", "queue:remove", "take a run out; the run itself stays")
     remove.add_argument("run", metavar="RUN", help=RUN_HELP)
     for name, paused, help_text in (
         ("pause", True, "start nothing more; runs at work go on"),
         ("resume", False, "go on starting runs"),
     ):
-        _command(orders, name, "queue:pause", help_text).set_defaults(paused=paused)
-
-
-def _add_compare(commands: Commands) -> None:
-    compare = _command(
-        commands, "compare", "compare:compare", "answers of base and tuned side by side", json=True
-    )
-    compare.add_argument("run", metavar="RUN", help=RUN_HELP)
-    compare.add_argument(
-        "--sides",
-        metavar="SIDE,SIDE[,SIDE]",
-        default="",
-        help="base, tuned, sft, dpo, dpo:8 (a checkpoint), start, RUN@dpo (default base,tuned)",
-    )
-    source = compare.add_mutually_exclusive_group()
-    source.add_argument(
-        "--prompt", dest="prompts", metavar="TEXT", action="append", help="may be repeated"
-    )
-    source.add_argument(
-        "--prompts",
-        dest="prompts_file",
-        metavar="FILE",
-        help="a file of prompts or a set such as everyday; asked again it goes on where it stopped",
-    )
-    compare.add_argument("--again", action="store_true", help="ask a set's answered prompts anew")
-    compare.add_argument("--system", metavar="TEXT", default="", help="a system prompt for all")
-    compare.add_argument(
-        "--shade", action="store_true", help="mark the tokens that tuning made likelier or less so"
-    )
-    _add_sampling(compare)
-    _add_drawing(compare)
-
-
-def _add_drawing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--answers",
-        type=_answers,
-        default=1,
-        metavar="N",
-        help=f"of each side, 1 to {MAX_ANSWERS} (default 1); number k has seed + k",
-    )
-    parser.add_argument("--top-p", type=_share, default=1.0, metavar="P", help="1 (default) is off")
-    parser.add_argument("--top-k", type=_whole, default=0, metavar="K", help="0 (default) is off")
-    parser.add_argument(
-        "--repetition-penalty", type=_positive, default=1.0, metavar="R", help="1 (default) is off"
-    )
+        command(orders, name, "queue:pause", help_text).set_defaults(paused=paused)
 
 
 def _add_models(commands: Commands) -> None:
-    merge = _command(commands, "merge", "merge:merge", "write base and adapter as one full model")
+    merge = command(commands, "merge", "merge:merge", "write base and adapter as one full model")
     merge.add_argument("run", metavar="RUN", help=RUN_HELP)
     merge.add_argument("directory", metavar="DIR", help="a folder that is new or empty")
-    _command(
+    command(
         commands, "doctor", "doctor:doctor", "what this machine has, lacks and needs", json=True
     )
-
-
-def _add_sampling(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--max-new-tokens",
-        type=_tokens,
-        default=160,
-        metavar="N",
-        help=f"1 to {MAX_NEW_TOKENS} (default 160)",
-    )
-    parser.add_argument(
-        "--temperature", type=_not_negative, default=0.0, help="0 (default) is greedy"
-    )
-    parser.add_argument("--seed", type=_seed, default=42)
-
-
-def _add_votes(commands: Commands) -> None:
-    votes = commands.add_parser(
-        "votes",
-        help="blind votes: cast, show, export or train on them",
-        description="Which side is better, by people who do not know which is which.",
-    )
-    orders = votes.add_subparsers(title="orders", metavar="ORDER", required=True)
-    show = _command(orders, "show", "votes:show", "win rates with intervals", json=True)
-    show.add_argument("--by-voter", action="store_true", help="a line for each voter too")
-    cast = _command(
-        orders, "cast", "votes:cast", "vote here by typed letters; the app has a screen for it"
-    )
-    source = cast.add_mutually_exclusive_group()
-    source.add_argument(
-        "--prompts", metavar="SET", default="everyday", help="a prompt set's name, or a file"
-    )
-    source.add_argument(
-        "--kept", action="store_true", help="vote on the comparisons that the run has already"
-    )
-    cast.add_argument(
-        "--sides", default="base,tuned", metavar="A,B", help="base, tuned, sft, dpo:8, RUN@dpo, ..."
-    )
-    cast.add_argument("--voter", default="", help="your name (default: the user's)")
-    cast.add_argument("--new", action="store_true", help="begin anew instead of going on")
-    cast.add_argument("--reveal", action="store_true", help="say after each vote whose it was")
-    cast.add_argument(
-        "-n", "--number", type=_count, default=0, metavar="N", help="ask for N votes at most"
-    )
-    _add_sampling(cast)
-    export = _command(orders, "export", "votes:export", "write preference pairs as JSON lines")
-    train = _command(
-        orders, "train", "votes:train", "make a recipe that trains the run further on its votes"
-    )
-    train.add_argument("--name", default="", help="name of the recipe (default: RUN-votes)")
-    for parser in (show, cast, export, train):
-        parser.add_argument("run", metavar="RUN", help=RUN_HELP)
-    export.add_argument("file", metavar="FILE", help="a new .jsonl file")
-    export.add_argument(
-        "--format", choices=("trl",), default="trl", help="{prompt, chosen, rejected}"
-    )
-    for parser in (export, train):
-        parser.add_argument("--voter", default="", help="this voter's votes alone")
-        parser.add_argument("--force", action="store_true", help="replace what is there")
-
-
-def _count(text: str) -> int:
-    """A whole number above 0."""
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return number
-
-
-def _tokens(text: str) -> int:
-    """A length of an answer that the answering process accepts."""
-    number = _count(text)
-    if number > MAX_NEW_TOKENS:
-        raise argparse.ArgumentTypeError(f"{text!r} is above {MAX_NEW_TOKENS}")
-    return number
-
-
-def _seed(text: str) -> int:
-    """A seed that fits the random generators."""
-    if not text.isdecimal() or int(text[:20]) >= MAX_SEED or len(text) > 19:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2**63 - 1")
-    return int(text)
-
-
-def _answers(text: str) -> int:
-    """How many answers of each side."""
-    number = _count(text)
-    if number > MAX_ANSWERS:
-        raise argparse.ArgumentTypeError(f"{text!r} is above {MAX_ANSWERS}")
-    return number
-
-
-def _whole(text: str) -> int:
-    """A whole number of 0 or more."""
-    if not text.isdecimal() or len(text) > 9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
-
-
-def _share(text: str) -> float:
-    """A number above 0 and at most 1."""
-    number = _positive(text)
-    if number > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is above 1")
-    return number
-
-
-def _positive(text: str) -> float:
-    """A finite number above 0."""
-    number = _not_negative(text)
-    if number == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
-    return number
-
-
-def _not_negative(text: str) -> float:
-    """A finite number of 0 or more."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
-    return number

@@ -76,8 +76,7 @@ def score_lines(run: RunDirectory, comparisons: Sequence[dict[str, Any]]) -> lis
         base, tuned = measure(comparisons, "base"), measure(comparisons, "tuned")
         rows.append(("mean answer", f"{base.words:.0f} words base, {tuned.words:.0f} tuned"))
         rows.append(
-            ("repetition", f"{base.repetition:.1%} of four-word runs base, "
-             f"{tuned.repetition:.1%} tuned")
+            ("repetition", f"{base.repetition:.1%} of the text base, {tuned.repetition:.1%} tuned")
         )  # fmt: skip
     rows += [(stage, ", ".join(result_parts(r))) for stage, r in record.results.items()]
     if record.started and record.finished:
@@ -92,5 +91,6 @@ def next_lines(run: RunDirectory) -> list[str]:
         "Next:",
         "  dpo-workbench                                       the app, with this run in it",
         '  dpo-workbench compare last --prompt "Your question"   ask both models',
+        "  dpo-workbench score last                            what is better, what was lost",
         "  dpo-workbench merge last my-model                   a full model for transformers",
     ]

@@ -184,6 +184,8 @@ def follow_to_end(run: RunDirectory, *, as_json: bool = False) -> int:
         print_json(run_json(run, record))
     else:
         print_summary(run, record)
+        if record.state == "finished":
+            print(f"Next: dpo-workbench score {run.id}")
     return end_code(record)
 
 

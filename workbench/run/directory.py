@@ -94,6 +94,11 @@ class RunDirectory:
         return self.path / "scores.json"
 
     @property
+    def scores_folder(self) -> Path:
+        """What `score` found, a file for each pair of sides."""
+        return self.path / "scores"
+
+    @property
     def stacks(self) -> Path:
         return self.path / "stacks.log"
 

@@ -52,7 +52,7 @@ def _find(run: RunDirectory, record: RunRecord, stage: str, step: int) -> Origin
     for name in [stage] if stage else reversed(record.stages):
         if adapter := run.adapter(name):
             _check_adapter(adapter)
-            reference = _reference_of(run, record) if name == "dpo" else ""
+            reference = reference_of(run, record) if name == "dpo" else ""
             return Origin(run.id, name, 0, adapter, reference)
         if not stage and (whole := run.checkpoints(name)):
             return _at_checkpoint(run, name, step_of(whole[-1]), record.stages)
@@ -104,10 +104,11 @@ def _checkpoint_reference(folder: Path) -> str:
     return str(frozen) if (frozen / ADAPTER_CONFIG).is_file() else BASE_REFERENCE
 
 
-def _reference_of(run: RunDirectory, record: RunRecord) -> str:
-    """The reference that a run's DPO was trained against."""
+def reference_of(run: RunDirectory, record: RunRecord) -> str:
+    """The reference that a run's DPO was trained against: a folder, or `BASE_REFERENCE`."""
     for folder in reversed(checkpoint_folders(run.output("dpo"))):
-        if not verify(folder, root=run.path):
+        # Whole weights come without their reference: it is what DPO began with.
+        if (folder / ADAPTER_CONFIG).is_file() and not verify(folder, root=run.path):
             return _checkpoint_reference(folder)
     if "sft" in record.stages:
         return str(run.output("sft"))

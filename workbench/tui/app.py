@@ -31,6 +31,7 @@ from workbench.tui.commands import MODES, commands
 from workbench.tui.messages import Changed, Failed, RunsRead, RunStarted, Said, Then
 from workbench.tui.notices import Notices
 from workbench.tui.queueing import QueueWatch
+from workbench.tui.scoring import Scoring
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.services import AnswersFactory, Launcher, Services, real_answers
 from workbench.tui.theme import FALLBACK_VARIABLES, THEMES
@@ -82,6 +83,7 @@ class WorkbenchApp(App[int]):
         super().__init__()
         self.services = Services(paths, launcher, clock, answers, cwd or Path.cwd())
         self.actions = RunActions(self)
+        self.scoring = Scoring(self)
         self.rows: tuple[RunRow, ...] = ()
         self.runs_changed: Signal[tuple[RunRow, ...]] = Signal(self, "runs-changed")
         self.runs_known = False
@@ -115,6 +117,10 @@ class WorkbenchApp(App[int]):
         self.call_after_refresh(self.read_runs)
         self.call_after_refresh(self._know_settings)
         self.set_interval(POLL_SECONDS, self._poll)
+
+    def on_unmount(self) -> None:
+        """What only this app waits for ends with it."""
+        self.scoring.close()
 
     def _know_settings(self) -> None:
         """After an update of TRL, ask it once for its settings; until then the known ones serve."""

@@ -279,7 +279,7 @@ def describe(recipe_path: str) -> dict[str, Any]:
         for index in range(torch.cuda.device_count())
     ]
     return {
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "versions": versions(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
@@ -288,6 +288,11 @@ def describe(recipe_path: str) -> dict[str, Any]:
         "gpus": gpus,
         "git": git_state(Path(recipe_path).parent) if recipe_path else {},
     }
+
+
+def versions() -> dict[str, str]:
+    """The libraries that numbers depend on, as they are installed."""
+    return {name: found for name in PACKAGES if (found := _version(name))}
 
 
 def _version(package: str) -> str:

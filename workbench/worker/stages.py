@@ -268,13 +268,7 @@ def load_data(config: StageConfig, folder: Path) -> StageData:
         ProblemError: They cannot be read, or are not what the trainer needs.
     """
     script, arguments = config.script, config.training
-    try:
-        splits = dataset.load_datasets(script, config.data, arguments.seed)
-    except ProblemError:
-        raise
-    except Exception as error:
-        problem = explain_data(error, *dataset.source(script, config.data), folder)
-        raise ProblemError(problem) from error
+    splits = load_splits(config, folder)
     train = dataset.pick_split(splits, script.dataset_train_split, "dataset_train_split")
     evaluation = None
     if arguments.eval_strategy != "no":
@@ -285,6 +279,17 @@ def load_data(config: StageConfig, folder: Path) -> StageData:
             dataset.check_columns(config.stage, split, text_field)
             dataset.check_values(config.stage, split)
     return StageData(train, evaluation)
+
+
+def load_splits(config: StageConfig, folder: Path) -> Any:
+    """A stage's dataset dictionary, as TRL's script makes it; see `load_data`."""
+    try:
+        return dataset.load_datasets(config.script, config.data, config.training.seed)
+    except ProblemError:
+        raise
+    except Exception as error:
+        problem = explain_data(error, *dataset.source(config.script, config.data), folder)
+        raise ProblemError(problem) from error
 
 
 def update_environment(writer: RunWriter, stage: str, data: dict[str, Any]) -> None:

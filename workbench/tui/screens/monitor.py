@@ -68,6 +68,14 @@ class MonitorScreen(WorkbenchScreen):
             tooltip="Ask the base and the tuned model side by side",
         ),
         Binding(
+            "e",
+            "score",
+            "Score",
+            show=False,
+            id="monitor.score",
+            tooltip="Measure whether the tuned model is better, and what it lost",
+        ),
+        Binding(
             "x",
             "stop",
             "Stop",
@@ -335,6 +343,11 @@ class MonitorScreen(WorkbenchScreen):
         """Compare base and tuned model of this run."""
         if self._watcher is not None:
             self.bench.compare_run(self._watcher.run.id)
+
+    def action_score(self) -> None:
+        """Measure base and tuned model of this run, or show what was measured."""
+        if self._view is not None:
+            self.bench.scoring.score(self._view.row)
 
     def action_stop(self) -> None:
         """Stop the run, after a question."""

@@ -68,6 +68,14 @@ class RunsScreen(WorkbenchScreen):
             tooltip="Ask the base and the tuned model side by side",
         ),
         Binding(
+            "e",
+            "score",
+            "Score",
+            show=False,
+            id="runs.score",
+            tooltip="Measure whether the tuned model is better, and what it lost",
+        ),
+        Binding(
             "x,s",
             "stop",
             "Stop",
@@ -189,7 +197,7 @@ class RunsScreen(WorkbenchScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What cannot be done with this run now is dim in the footer."""
         needed = STATE_ACTIONS.get(action)
-        if needed is None and action not in ("monitor", "compare", "copy"):
+        if needed is None and action not in ("monitor", "compare", "score", "copy"):
             return True
         row = self.row
         if row is None:
@@ -225,6 +233,11 @@ class RunsScreen(WorkbenchScreen):
         """Vote blind on the run's answers."""
         if self.row is not None:
             self.bench.vote_on(self.row.id)
+
+    def action_score(self) -> None:
+        """Measure base and tuned model of the run, or show what was measured."""
+        if self.row is not None:
+            self.bench.scoring.score(self.row)
 
     def action_stop(self) -> None:
         """Stop it, after a question."""
@@ -317,5 +330,5 @@ def _story(row: RunRow, now: float) -> Content:
     elif row.state == "stopped":
         parts.append(next_line("R resumes it from its checkpoint"))
     elif row.state == "finished":
-        parts.append(next_line("c compares it with the base model"))
+        parts.append(next_line("c compares it with the base model, e scores both"))
     return lines(*parts)
