@@ -167,7 +167,7 @@ def test_every_screen_shows_hostile_words_and_obeys_none(app: Terminal) -> None:
     app.press("l", see=r"EVIL09\d")
     app.press(*[PAGE_UP] * 3, see=r"EVIL0[0-8]\d")
     app.press("m", "m", "4", see=r"tuned")
-    app.press("\x1bOR", see=r"Past prompts")
+    app.press("\x1bOR", see=r"enter takes")
     app.press(*[DOWN] * 60, ENTER, see=r"EVIL\d\d")
     app.press("\x1bOS", see=r"Compare which run")
     app.press(*[DOWN] * 5, ENTER, see=r"EVIL")

@@ -223,7 +223,9 @@ class FakeAnswers:
     def __init__(self, run: RunDirectory, on_event: Callable[[dict[str, Any]], None]) -> None:
         self.run = run
         self.emit = on_event
-        self.requests: list[tuple[Sequence[Mapping[str, str]], Sampling]] = []
+        self.requests: list[tuple[Any, Sampling]] = []
+        self.sides: list[tuple[str, ...]] = []
+        self.counts: list[int] = []
         self.cancelled: list[int] = []
         self.paused: list[int] = []
         self.alive = False
@@ -234,7 +236,7 @@ class FakeAnswers:
 
     def generate(
         self,
-        messages: Sequence[Mapping[str, str]],
+        messages: Any,
         sampling: Sampling,
         sides: Sequence[str] = ("base", "tuned"),
         *,
@@ -243,6 +245,8 @@ class FakeAnswers:
     ) -> int:
         self.alive = True
         self.requests.append((messages, sampling))
+        self.sides.append(tuple(sides))
+        self.counts.append(answers)
         return len(self.requests)
 
     def batch(

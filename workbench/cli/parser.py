@@ -7,7 +7,7 @@ import math
 from typing import TypeAlias
 
 from workbench import __version__
-from workbench.judge.limits import MAX_NEW_TOKENS
+from workbench.judge.limits import MAX_ANSWERS, MAX_NEW_TOKENS
 
 # Also `workbench.recipe.schema.STAGES`; that room reads YAML and the whole schema.
 STAGES = ("sft", "dpo")
@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_exchange(commands)
     _add_runs(commands)
     _add_queue(commands)
+    _add_compare(commands)
     _add_models(commands)
     _add_votes(commands)
     return parser
@@ -273,19 +274,52 @@ def _add_queue(commands: Commands) -> None:
         _command(orders, name, "queue:pause", help_text).set_defaults(paused=paused)
 
 
-def _add_models(commands: Commands) -> None:
+def _add_compare(commands: Commands) -> None:
     compare = _command(
-        commands, "compare", "compare:compare", "base and tuned answers side by side", json=True
+        commands, "compare", "compare:compare", "answers of base and tuned side by side", json=True
     )
     compare.add_argument("run", metavar="RUN", help=RUN_HELP)
+    compare.add_argument(
+        "--sides",
+        metavar="SIDE,SIDE[,SIDE]",
+        default="",
+        help="base, tuned, sft, dpo, dpo:8 (a checkpoint), start, RUN@dpo (default base,tuned)",
+    )
     source = compare.add_mutually_exclusive_group()
     source.add_argument(
         "--prompt", dest="prompts", metavar="TEXT", action="append", help="may be repeated"
     )
     source.add_argument(
-        "--prompts", dest="prompts_file", metavar="FILE", help="a text file, one prompt a line"
+        "--prompts",
+        dest="prompts_file",
+        metavar="FILE",
+        help="a file of prompts or a set such as everyday; asked again it goes on where it stopped",
+    )
+    compare.add_argument("--again", action="store_true", help="ask a set's answered prompts anew")
+    compare.add_argument("--system", metavar="TEXT", default="", help="a system prompt for all")
+    compare.add_argument(
+        "--shade", action="store_true", help="mark the tokens that tuning made likelier or less so"
     )
     _add_sampling(compare)
+    _add_drawing(compare)
+
+
+def _add_drawing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--answers",
+        type=_answers,
+        default=1,
+        metavar="N",
+        help=f"of each side, 1 to {MAX_ANSWERS} (default 1); number k has seed + k",
+    )
+    parser.add_argument("--top-p", type=_share, default=1.0, metavar="P", help="1 (default) is off")
+    parser.add_argument("--top-k", type=_whole, default=0, metavar="K", help="0 (default) is off")
+    parser.add_argument(
+        "--repetition-penalty", type=_positive, default=1.0, metavar="R", help="1 (default) is off"
+    )
+
+
+def _add_models(commands: Commands) -> None:
     merge = _command(commands, "merge", "merge:merge", "write base and adapter as one full model")
     merge.add_argument("run", metavar="RUN", help=RUN_HELP)
     merge.add_argument("directory", metavar="DIR", help="a folder that is new or empty")
@@ -303,7 +337,7 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         help=f"1 to {MAX_NEW_TOKENS} (default 160)",
     )
     parser.add_argument(
-        "--temperature", type=_temperature, default=0.0, help="0 (default) is greedy"
+        "--temperature", type=_not_negative, default=0.0, help="0 (default) is greedy"
     )
     parser.add_argument("--seed", type=_seed, default=42)
 
@@ -376,7 +410,38 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _temperature(text: str) -> float:
+def _answers(text: str) -> int:
+    """How many answers of each side."""
+    number = _count(text)
+    if number > MAX_ANSWERS:
+        raise argparse.ArgumentTypeError(f"{text!r} is above {MAX_ANSWERS}")
+    return number
+
+
+def _whole(text: str) -> int:
+    """A whole number of 0 or more."""
+    if not text.isdecimal() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    """A number above 0 and at most 1."""
+    number = _positive(text)
+    if number > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is above 1")
+    return number
+
+
+def _positive(text: str) -> float:
+    """A finite number above 0."""
+    number = _not_negative(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
+    return number
+
+
+def _not_negative(text: str) -> float:
     """A finite number of 0 or more."""
     try:
         number = float(text)

@@ -8,7 +8,8 @@ from typing import Any
 
 from workbench.base.paths import Paths
 from workbench.cli.app import show_app
-from workbench.cli.compare import ask, print_comparison
+from workbench.cli.compare import ask
+from workbench.cli.compare_text import print_comparison
 from workbench.cli.output import duration, interactive, one_line
 from workbench.cli.recipes import total_lines
 from workbench.cli.runs import read_scores, result_parts

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from workbench.judge.answers import Sampling
     from workbench.run.directory import RunDirectory
 
-SIDES = ("base", "tuned")
+Messages = Sequence[Mapping[str, str]]
 
 
 class Asker:
@@ -37,9 +37,14 @@ class Asker:
         return self._process is not None and self._process.alive
 
     def asking(
-        self, run: RunDirectory, messages: Sequence[Mapping[str, str]], sampling: Sampling
+        self,
+        run: RunDirectory,
+        messages: Messages | Mapping[str, Messages],
+        sampling: Sampling,
+        sides: Sequence[str],
+        answers: int,
     ) -> Callable[[], None]:
-        """The work of asking both models, to be done in a thread (it may start a process)."""
+        """The work of asking the models, to be done in a thread (it may start a process)."""
         if self._process is None:
             self._number += 1
             self._request = 0
@@ -49,7 +54,8 @@ class Asker:
 
         def work() -> None:
             try:
-                self._tell(number, {"event": "asked", "id": process.generate(messages, sampling)})
+                request = process.generate(messages, sampling, sides, answers=answers)
+                self._tell(number, {"event": "asked", "id": request})
             except OSError as error:
                 what = f"the models' process cannot be started: {error}"
                 self._tell(number, {"event": "error", "id": None, "what": what})
@@ -74,6 +80,13 @@ class Asker:
         """The work of ending the present request early."""
         process, request = self._process, self._request
         return lambda: process.cancel(request) if process is not None else None
+
+    def pausing(self, pause: bool) -> Callable[[], None]:
+        """The work of halting the present request, or of letting it go on."""
+        process, request = self._process, self._request
+        if process is None:
+            return lambda: None
+        return lambda: (process.pause if pause else process.go_on)(request)
 
     def close(self) -> None:
         """Let the process go; waiting for its end is left to a thread of its own."""

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 SPARE_TOKENS = 128
+CACHE_SHARE = 0.2
+"""Of the free memory: growing and picking rows copies the cache, one layer at a time or whole."""
 
 KeysValues = tuple[torch.Tensor, torch.Tensor]
 """Of one layer: (rows, heads, tokens, size) each."""
@@ -45,10 +48,19 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         return self._room[which][:, :, :end]
 
 
-def is_plain(cache: Any) -> bool:
-    """Whether a used cache holds keys and values of all tokens, and nothing else."""
-    layers = getattr(cache, "layers", ())
-    return bool(layers) and all(type(layer) is GrowingLayer for layer in layers)
+def fitting_rows(model: Any, tokens: int) -> int:
+    """How many rows of so many tokens may be in a batch: their cache takes part of what is free."""
+    if model.device.type == "cuda":
+        free = torch.cuda.mem_get_info(model.device)[0]
+    else:
+        free = psutil.virtual_memory().available
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", 1)
+    kept = getattr(config, "num_key_value_heads", None) or heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    layers = getattr(config, "num_hidden_layers", 1)
+    token_bytes = 2 * layers * kept * size * model.dtype.itemsize
+    return max(1, int(CACHE_SHARE * free / (tokens * token_bytes)))
 
 
 @dataclass
@@ -70,11 +82,13 @@ class RowCache:
     Attributes:
         cache: what the model reads and extends.
         pads: tokens of padding on the left of each row.
+        length: tokens of the longest row; whoever lets the model read on adds to it.
     """
 
-    def __init__(self, cache: Cache, pads: Sequence[int]) -> None:
+    def __init__(self, cache: Cache, pads: Sequence[int], length: int = 0) -> None:
         self.cache = cache
         self.pads = list(pads)
+        self.length = length
 
     @classmethod
     def of_rows(cls, rows: Sequence[KeptRow | None]) -> RowCache:
@@ -90,12 +104,7 @@ class RowCache:
                     torch.cat([_padded(part and part[1], values, length) for part in parts]),
                     number,
                 )
-        return cls(cache, [length - (len(row.ids) if row else 0) for row in rows])
-
-    @property
-    def length(self) -> int:
-        """Tokens of the longest row."""
-        return int(self.cache.get_seq_length()) if len(self.cache.layers) else 0
+        return cls(cache, [length - (len(row.ids) if row else 0) for row in rows], length)
 
     def mask(self, more: int, device: Any) -> torch.Tensor | None:
         """(rows, length + more), 1 where there is a token; None where nothing is padded."""
@@ -131,7 +140,7 @@ class RowCache:
                 layer.values.index_select(0, chosen)[:, :, common:],
                 number,
             )
-        return RowCache(cache, [pad - common for pad in pads])
+        return RowCache(cache, [pad - common for pad in pads], self.length - common)
 
     def beside(self, other: RowCache) -> RowCache:
         """The rows of both, this one's first."""
@@ -146,7 +155,7 @@ class RowCache:
                 number,
             )
         pads = [pad + length - part.length for part in (self, other) for pad in part.pads]
-        return RowCache(cache, pads)
+        return RowCache(cache, pads, length)
 
 
 def _padded(part: torch.Tensor | None, like: torch.Tensor, length: int) -> torch.Tensor:

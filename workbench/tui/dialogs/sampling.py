@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Button, Input, Static
 
-from workbench.judge.limits import MAX_NEW_TOKENS
+from workbench.judge.limits import MAX_ANSWERS, MAX_NEW_TOKENS
 from workbench.tui.dialogs.base import FormDialog
 from workbench.tui.render import join
 from workbench.tui.widgets.steady_input import SteadyInput
@@ -26,15 +26,17 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "max_new_tokens": (1, MAX_NEW_TOKENS, "longest answer"),
     "repetition_penalty": (0.5, 5, "1 = off"),
     "seed": (0, 2**31 - 1, "same seed, same answer"),
+    "answers": (1, MAX_ANSWERS, "of each side, seed + 1 each"),
 }
-WHOLE = {"top_k", "max_new_tokens", "seed"}
+WHOLE = {"top_k", "max_new_tokens", "seed", "answers"}
 
 
-class SamplingDialog(FormDialog["Sampling"]):
-    """Changes the sampling settings.
+class SamplingDialog(FormDialog["tuple[Sampling, int]"]):
+    """Changes the sampling settings, and how many answers each side gives.
 
     Args:
         sampling: The present ones.
+        answers: How many answers now.
     """
 
     DEFAULT_CSS = """
@@ -49,13 +51,14 @@ class SamplingDialog(FormDialog["Sampling"]):
         Binding("down", "app.focus_next", "Down", show=False, id="sampling.down"),
     ]
 
-    def __init__(self, sampling: Sampling) -> None:
+    def __init__(self, sampling: Sampling, answers: int = 1) -> None:
         super().__init__("Sampling")
         self._sampling = sampling
+        self._answers = answers
 
     def compose_body(self) -> ComposeResult:
         """One row for each setting."""
-        for name, value in asdict(self._sampling).items():
+        for name, value in {**asdict(self._sampling), "answers": self._answers}.items():
             if name not in RANGES:
                 continue
             with Horizontal(classes="row"):
@@ -87,7 +90,8 @@ class SamplingDialog(FormDialog["Sampling"]):
                 field.focus()
                 return
             values[name] = value
-        self.dismiss(Sampling(**values))  # type: ignore[arg-type]
+        answers = int(values.pop("answers"))
+        self.dismiss((Sampling(**values), answers))  # type: ignore[arg-type]
 
 
 def parse_number(text: str, *, whole: bool) -> float | int | None:

@@ -1,422 +1,183 @@
-"""One prompt, two answers: the base model's and the tuned one's, growing side by side."""
+"""One prompt, two or three answers, growing side by side: base, tuned, and what lies between."""
 
 from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
-from textual.content import Content
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
-from workbench.tui.asking import SIDES, Asker
-from workbench.tui.board import RunRow
-from workbench.tui.comparing import Past, PastRead, read_past
-from workbench.tui.dialogs.pick import PickDialog
-from workbench.tui.messages import AnswerEvent, Said
-from workbench.tui.render import ago, join, lines, next_line, plain, sentence, state_mark
-from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.comparing import with_side
+from workbench.tui.conversation import Seat
+from workbench.tui.messages import Said, Then
+from workbench.tui.render import join, plain
+from workbench.tui.screens.talk import TalkScreen
 from workbench.tui.widgets.answer_pane import AnswerPane
+from workbench.tui.widgets.answer_panes import WIDE
 from workbench.tui.widgets.prompt_input import PromptInput
 
 if TYPE_CHECKING:
     from workbench.judge.answers import Sampling
-
-PROMPT_SIGN = ">"
-NO_RUNS = "Nothing to compare yet.\n\nPress 1, pick a recipe and press r; come back when it trains."
+    from workbench.tui.prompt_library import Chosen
 
 
-class CompareScreen(WorkbenchScreen):
+def _key(keys: str, action: str, label: str, tooltip: str, *, shown: str = "") -> Binding:
+    """A key of the help and the palette, and of the footer where it says how it is `shown`."""
+    name = f"compare.{label.lower().replace(' ', '-')}"
+    display = shown or None
+    return Binding(
+        keys, action, label, show=bool(shown), key_display=display, id=name, tooltip=tooltip
+    )
+
+
+class CompareScreen(TalkScreen):
     """Asks the models of one run."""
 
     MODE = "compare"
     CSS_PATH = "compare.tcss"
     HELP_TITLE = "Compare"
     HELP_TEXT = (
-        "Type a prompt and press enter: the base model and the tuned one answer at the same time. "
-        "Tab goes to the panes, which scroll together; enter goes back to the prompt. "
+        "Type a prompt and press enter: the sides answer at the same time, with the same seed. "
+        "What you type next goes on with each side's own conversation; ctrl+n begins a new one. "
+        "Tab goes to the panes, where the keys of one letter work; enter goes back to the prompt. "
+        "A log-ratio says how much likelier the tuned side finds a token than the first side does. "
         "Every comparison is kept in the run directory."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "enter",
-            "ask",
-            "Ask",
-            key_display="enter",
-            id="compare.ask",
-            tooltip="Ask both models, or go back to the prompt",
-        ),
-        Binding(
-            "f2",
-            "sampling",
-            "Sampling",
-            id="compare.sampling",
-            tooltip="Temperature, length, seed and the like",
-        ),
-        Binding(
-            "f3",
-            "prompts",
-            "Prompts",
-            id="compare.prompts",
-            tooltip="Past prompts with their answers, and those of the recipe",
-        ),
-        Binding("f4", "run", "Run", id="compare.run", tooltip="Choose the run to compare"),
-        Binding(
-            "ctrl+r",
-            "retry",
-            "Retry",
-            id="compare.retry",
-            tooltip="The same prompt with a new seed",
-        ),
-        Binding(
-            "escape",
-            "stop",
-            "Stop",
-            key_display="esc",
-            id="compare.stop",
-            tooltip="Cancel the answers, or leave the prompt line",
-        ),
-        Binding(
-            "y",
-            "copy",
-            "Copy",
-            show=False,
-            id="compare.copy",
-            tooltip="Copy the answer of the focused pane",
-        ),
-        Binding("f6", "vote", "Vote", id="compare.vote", tooltip="Vote blind: which is better?"),
+        _key("enter", "ask", "Ask", "Ask all sides, or go back to the prompt", shown="enter"),
+        _key("f2", "sampling", "Sampling", "Temperature, length, number of answers", shown="f2"),
+        _key("f3", "prompts", "Prompts", "Past comparisons and the prompt library", shown="f3"),
+        _key("f4", "run", "Run", "Choose the run to compare", shown="f4"),
+        _key("f5,s", "side", "Side", "Choose who answers in the focused pane", shown="f5"),
+        _key("f9,v", "view", "View", "Plain, differences, or what tuning changed", shown="f9"),
+        _key("f6", "vote", "Vote", "Vote blind: which is better?", shown="f6"),
+        _key("escape", "stop", "Stop", "Cancel the answers, or leave the prompt line", shown="esc"),
         Binding("f1,question_mark", "app.help", "Help", key_display="f1", id="compare.help"),
+        _key("ctrl+n", "new", "New", "Begin a new conversation", shown="^n"),
+        _key("ctrl+r", "retry", "Retry", "The same prompt with a new seed", shown="^r"),
+        _key("f8,p", "pause", "Pause", "Halt the answers, or let them go on", shown="f8"),
+        _key("ctrl+t", "system", "System prompt", "What the models are told before all else"),
+        _key("ctrl+s", "save", "Save", "Write the comparison into a Markdown file"),
+        _key("t", "third", "Third pane", f"With or without a third side ({WIDE} columns)"),
+        _key("z", "zoom", "Zoom", "The focused pane alone, or all again"),
+        _key("l", "together", "Scroll together", "Panes scroll together, or each by itself"),
+        _key(
+            "left_square_bracket,ctrl+left",
+            "page(-1)",
+            "Answer before",
+            "The answer before, where several were asked for",
+        ),
+        _key(
+            "right_square_bracket,ctrl+right",
+            "page(1)",
+            "Next answer",
+            "The next answer, where several were asked for",
+        ),
+        _key("y", "copy", "Copy", "Copy the answer of the focused pane"),
         Binding("q", "app.quit", "Quit", show=False, id="compare.quit"),
     ]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._run_id = ""
-        self._asker = Asker(self.bench.services.answers, self.post_message)
-        self._waiting = False
-        self._prompt = ""
-        self._answers: dict[str, Mapping[str, Any]] = {}
-        self._past: tuple[Past, ...] = ()
-        self._sampling: Sampling | None = None
-        self._status = Content("")
-
-    @property
-    def sampling(self) -> Sampling:
-        """The present sampling settings."""
-        if self._sampling is None:
-            from workbench.judge.answers import Sampling
-
-            self._sampling = Sampling()
-        return self._sampling
-
-    def compose_body(self) -> ComposeResult:
-        """Run, question, panes, prompt line."""
-        yield Static("Looking for runs ...", id="none", classes="empty", markup=False)
-        with Vertical(id="all"):
-            yield Static("", id="head", markup=False)
-            yield Static("", id="question", markup=False)
-            with Horizontal(id="panes"):
-                yield AnswerPane("base", "base")
-                yield AnswerPane("tuned", "tuned")
-            yield Static("", id="failure", markup=False)
-            with Horizontal(id="line"):
-                yield Static(PROMPT_SIGN, id="sign", markup=False)
-                yield PromptInput()
-
-    def on_mount(self) -> None:
-        """Nothing is known yet."""
-        self.query_one("#all").display = False
-        self.query_one("#failure").display = False
-        self.query_one("#failure").border_title = "no answer"
-
-    def on_unmount(self) -> None:
-        """The models leave the memory with the screen."""
-        self._asker.close()
-
-    def shown(self) -> None:
-        """Turn to the run that was asked for."""
-        self._choose()
-
-    def runs_changed(self, rows: tuple[RunRow, ...]) -> None:
-        """The first runs became known, or the state of this one changed."""
-        self._choose()
-        self._show_head()
-
-    def _choose(self) -> None:
-        """The run asked for, else the watched one, else the newest that may have an adapter."""
-        asked = self.bench.row(self.bench.compared)
-        here = self.bench.row(self._run_id)
-        watched = self.bench.row(self.bench.watched)
-        rows = self.bench.rows
-        finished = next((row for row in rows if row.state == "finished"), None)
-        row = asked or here or watched or finished or (rows[0] if rows else None)
-        nothing = self.query_one("#none", Static)
-        nothing.display = row is None
-        self.query_one("#all").display = row is not None
-        if self.bench.runs_known:
-            nothing.update(NO_RUNS)
-        if row is not None:
-            self._turn_to(row)
-        elif self.bench.runs_known and self._run_id:
-            self._asker.close()
-            self._run_id, self._waiting = "", False
-
-    def _turn_to(self, row: RunRow) -> None:
-        self.bench.compared = row.id
-        if row.id == self._run_id:
-            return
-        self._asker.close()
-        self._run_id, self._prompt, self._past = row.id, "", ()
-        self._answers, self._waiting, self._status = {}, False, Content("")
-        self._show_question()
-        self._show_failure(None)
-        for side in SIDES:
-            self._pane(side).begin("ask something below")
-        self.query_one(PromptInput).focus()
-        run = self.bench.actions.directory(row.id)
-        self.run_worker(
-            lambda: self.post_message(PastRead(row.id, read_past(run))),
-            thread=True,
-            exit_on_error=False,
-            group="past",
-        )
-
-    def _pane(self, side: str) -> AnswerPane:
-        return self.query_one(f"#{side}", AnswerPane)
-
-    @on(PastRead)
-    def _past_read(self, event: PastRead) -> None:
-        event.stop()
-        if event.run_id != self._run_id:
-            return
-        self._past = event.past
-        self.query_one(PromptInput).set_history([past.prompt for past in event.past])
-        answered = [past for past in event.past if past.answers]
-        if answered and not self._prompt:
-            self._show_past(answered[-1])
-
-    def _show_past(self, past: Past) -> None:
-        self._prompt = past.prompt
-        for side in SIDES:
-            pane = self._pane(side)
-            if side in past.answers:
-                pane.finish(past.answers[side])
-                pane.scroll_home(animate=False)
-            else:
-                pane.begin("not asked yet: press enter")
-        self._status = plain(_origin(past, self.bench.services.clock()), style="$muted")
-        self._show_question()
-        self._show_head()
-
-    def _show_question(self) -> None:
-        question = self.query_one("#question", Static)
-        question.display = bool(self._prompt)
-        question.update(join((f"{PROMPT_SIGN} ", "$primary"), plain(self._prompt, style="bold")))
-
-    def _show_head(self) -> None:
-        row = self.bench.row(self._run_id)
-        if row is None:
-            return
-        how = self.sampling
-        drawn = "greedy" if how.temperature == 0 else f"temperature {how.temperature:g}"
-        drawn = f"{drawn} · {how.max_new_tokens} tokens"
-        name = plain(row.label, style="bold")
-        head = join(
-            name, "  ", state_mark(row.state), "   ", (drawn, "$muted"), "   ", self._status
-        )
-        self.query_one("#head", Static).update(head)
-
-    def _show_failure(self, event: Mapping[str, Any] | None) -> None:
-        panel = self.query_one("#failure", Static)
-        panel.display = event is not None
-        if event is not None:
-            step = str(event.get("next_step") or "Press enter to ask again.")
-            what = sentence(str(event.get("what") or "The models' process failed."))
-            panel.update(lines(what, next_line(step)))
-
-    @on(Input.Submitted, "#prompt")
-    def _submitted(self, event: Input.Submitted) -> None:
-        self._ask(event.value.strip() or self._prompt)
 
     def action_ask(self) -> None:
         """Go to the prompt line, where enter asks."""
         self.query_one(PromptInput).focus()
 
-    def _ask(self, prompt: str) -> None:
-        if not prompt or not self._run_id:
-            return
-        if self._waiting:
-            self.bench.say("Both models are still answering; escape cancels.")
-            return
-        self._prompt, self._waiting, self._answers = prompt, True, {}
-        loaded = self._asker.loaded
-        self._status = plain("asking ..." if loaded else "loading the models", style="$accent")
-        self.query_one(PromptInput).value = ""
-        self._show_question()
-        self._show_failure(None)
-        self._show_head()
-        for side in SIDES:
-            self._pane(side).begin("...")
-        work = self._asker.asking(
-            self.bench.actions.directory(self._run_id),
-            [{"role": "user", "content": prompt}],
-            self.sampling,
-        )
-        self.run_worker(work, thread=True, exit_on_error=False, group="ask")
-
-    @on(AnswerEvent)
-    def _answer_event(self, message: AnswerEvent) -> None:
-        message.stop()
-        event = message.event
-        if not self._asker.accepts(message):
-            return
-        handlers = {
-            "loading": self._loading,
-            "ready": self._models_ready,
-            "text": self._text,
-            "answer": self._answer,
-            "done": self._done,
-            "error": self._error,
-        }
-        handler = handlers.get(str(event.get("event")))
-        if handler is not None:
-            handler(event)
-
-    def _loading(self, event: Mapping[str, Any]) -> None:
-        what = event.get("message") or "loading the models ..."
-        self._status = plain(what, style="$accent")
-        self._show_head()
-
-    def _models_ready(self, event: Mapping[str, Any]) -> None:
-        place = ", ".join(str(event[key]) for key in ("device", "dtype") if event.get(key))
-        self._status = plain(f"answering on {place}" if place else "answering", style="$accent")
-        self._show_head()
-
-    def _text(self, event: Mapping[str, Any]) -> None:
-        if self._waiting and event.get("side") in SIDES:
-            self._pane(str(event["side"])).add(str(event.get("text") or ""))
-
-    def _answer(self, event: Mapping[str, Any]) -> None:
-        if self._waiting and event.get("side") in SIDES:
-            self._answers[str(event["side"])] = event
-            self._pane(str(event["side"])).finish(event)
-
-    def _done(self, event: Mapping[str, Any]) -> None:
-        if not self._waiting:
-            return
-        self._waiting = False
-        self._status = plain("done", style="$success")
-        if not isinstance(self.focused, AnswerPane):
-            # A stream is followed at its end; an answer is read from its beginning.
-            for side in SIDES:
-                self._pane(side).scroll_home(animate=False)
-        self._show_head()
-        if not any(answer.get("text") for answer in self._answers.values()):
-            return
-        self._keep()
-
-    def _error(self, event: Mapping[str, Any]) -> None:
-        self._waiting = False
-        self._status = plain("failed", style="$error")
-        self._show_head()
-        self._show_failure(event)
-        for side in SIDES:
-            if side not in self._answers and not self._pane(side).text:
-                self._pane(side).begin("no answer")
-
-    def _keep(self) -> None:
-        """Write the comparison into the run directory, and into this session's history."""
-        run = self.bench.actions.directory(self._run_id)
-        prompt, answers, sampling = self._prompt, dict(self._answers), self.sampling
-        run_id = self._run_id
-
-        def work() -> None:
-            from workbench.judge.comparisons import Asked, save_comparison
-
-            asked = Asked([{"role": "user", "content": prompt}], sampling)
-
-            try:
-                save_comparison(run, asked, answers)
-            except OSError as error:
-                self.app.post_message(Said(f"The comparison was not kept: {error.strerror}"))
-            self.post_message(PastRead(run_id, read_past(run)))
-
-        self.run_worker(work, thread=True, exit_on_error=False, group="past")
-
     def action_stop(self) -> None:
         """Cancel the answers; without any, leave the prompt line."""
         if self._waiting:
-            self._status = plain("cancelling ...", style="$warning")
-            self._show_head()
+            self._say_status("cancelling ...", "$warning")
             work = self._asker.cancelling()
             self.run_worker(work, thread=True, exit_on_error=False, group="cancel")
         else:
-            self._pane("base").focus()
+            self.panes.used[0].focus()
+
+    def action_pause(self) -> None:
+        """Halt the answers, or let them go on."""
+        if not self._waiting:
+            self.bench.say("Nothing is being answered.")
+            return
+        self._paused = not self._paused
+        paused = "paused: f8 goes on" if self._paused else "answering"
+        self._say_status(paused, "$warning" if self._paused else "$accent")
+        work = self._asker.pausing(self._paused)
+        self.run_worker(work, thread=True, exit_on_error=False, group="cancel")
 
     def action_retry(self) -> None:
         """Ask the same again with another seed."""
-        if not self._prompt:
+        if not self._talk.prompt:
             self.bench.say("Ask something first.")
         elif self.sampling.temperature == 0:
             self.bench.say("Greedy answers are always the same: raise the temperature with f2.")
         elif not self._waiting:
-            self._sampling = dataclasses.replace(self.sampling, seed=secrets.randbelow(2**31))
-            self._ask(self._prompt)
+            seed = secrets.randbelow(2**31)
+            self._given_sampling = dataclasses.replace(self.sampling, seed=seed)
+            self._ask("")
+
+    def action_new(self) -> None:
+        """Begin a new conversation."""
+        if self._waiting:
+            self.bench.say("The models are still answering; escape cancels.")
+            return
+        self._show_failure(None)
+        self._new_talk()
+        self.query_one(PromptInput).focus()
 
     def action_sampling(self) -> None:
         """Change how answers are drawn."""
         from workbench.tui.dialogs.sampling import SamplingDialog
 
-        def answered(sampling: Sampling | None) -> None:
-            if sampling is not None:
-                self._sampling = sampling
+        def answered(result: tuple[Sampling, int] | None) -> None:
+            if result is not None:
+                self._given_sampling, self._answers = result
                 self._show_head()
 
-        self.app.push_screen(SamplingDialog(self.sampling), answered)
+        self.app.push_screen(SamplingDialog(self.sampling, self._answers), answered)
+
+    def action_system(self) -> None:
+        """Change the system prompt; a conversation that has begun is begun anew."""
+        from workbench.tui.dialogs.text import TextDialog
+
+        def answered(text: str | None) -> None:
+            if text is not None and not self._waiting:
+                self._systems[self._run_id] = text.strip()
+                self._new_talk()
+
+        now = self._systems.get(self._run_id, "")
+        self.app.push_screen(TextDialog("System prompt of a new conversation", now), answered)
 
     def action_prompts(self) -> None:
-        """Choose among the past prompts, newest first."""
-        past = self._past[::-1]
-        if not past:
-            self.bench.say("This run has no past prompts yet.")
+        """Past comparisons, and the prompts of the library."""
+        from workbench.tui.dialogs.prompts import PromptsDialog
+
+        run = self.bench.actions.directory(self._run_id) if self._run_id else None
+        present = self.query_one(PromptInput).value.strip() or self._talk.prompt
+        if run is not None:
+            self.app.push_screen(PromptsDialog(run, self._past, present), self._prompt_chosen)
+
+    def _prompt_chosen(self, chosen: Chosen | None) -> None:
+        if chosen is None or self._waiting:
             return
-        now = self.bench.services.clock()
-        options = [
-            join(
-                (f"{_age(one, now):>9}  ", "$muted"),
-                plain(one.prompt),
-            )
-            for one in past
-        ]
+        text = chosen.past.prompt if chosen.past else ""
+        if chosen.past is not None:
+            self._show_past(chosen.past)
+        elif chosen.prompt is not None:
+            from workbench.tui.prompt_library import conversation_with
 
-        def answered(index: int | None) -> None:
-            if index is not None and not self._waiting:
-                self._show_past(past[index])
-                field = self.query_one(PromptInput)
-                field.value = plain(past[index].prompt).plain
-                field.cursor_position = len(field.value)
-                field.focus()
-
-        self.app.push_screen(PickDialog("Past prompts", options), answered)
+            system = self._systems.get(self._run_id, "")
+            talk = conversation_with(chosen.prompt, chosen.set_name, self.seats, system)
+            self._new_talk()
+            self._talk, text = talk, chosen.prompt.text
+            self._show_head()
+        self._offer(text)
 
     def action_run(self) -> None:
         """Choose the run to compare."""
+        from workbench.tui.compare_head import run_line
+        from workbench.tui.dialogs.pick import PickDialog
+
         rows = self.bench.rows
-        options = [
-            join(
-                state_mark(row.state),
-                "  ",
-                plain(row.label, style="bold"),
-                "  ",
-                plain(row.id if row.name else "", style="$muted"),
-            )
-            for row in rows
-        ]
         chosen = next((i for i, row in enumerate(rows) if row.id == self._run_id), 0)
 
         def answered(index: int | None) -> None:
@@ -425,40 +186,136 @@ class CompareScreen(WorkbenchScreen):
                 self._show_head()
 
         if rows:
+            options = [run_line(row) for row in rows]
             self.app.push_screen(PickDialog("Compare which run?", options, chosen), answered)
+
+    def _focused_pane(self) -> AnswerPane:
+        """The focused pane, else the last one."""
+        focused = self.focused
+        return focused if isinstance(focused, AnswerPane) else self.panes.used[-1]
+
+    def action_side(self) -> None:
+        """Choose whose answers the focused pane shows."""
+        if self._waiting or not self._run_id:
+            self.bench.say("The models are still answering; escape cancels.")
+            return
+        at = self.panes.used.index(self._focused_pane())
+        self._ask_for_side(f"Who answers instead of {self.seats[at].label}?", at)
+
+    def _ask_for_side(self, title: str, at: int) -> None:
+        """Let one be chosen of all sides, which are looked for in a thread.
+
+        Args:
+            at: Number of the pane that it is for; that of no pane yet for a third one.
+        """
+        from workbench.tui.comparing import all_seats
+
+        run = self.bench.actions.directory(self._run_id)
+        others = [self.bench.actions.directory(row.id) for row in self.bench.rows]
+
+        def read() -> None:
+            seats = all_seats(run, others)
+            self.app.post_message(Then(lambda: self._pick_side(title, at, seats)))
+
+        self.run_worker(read, thread=True, exit_on_error=False, group="sides")
+
+    def _pick_side(self, title: str, at: int, seats: list[Seat]) -> None:
+        from workbench.tui.dialogs.pick import PickDialog
+
+        present = self.seats
+        now = present[at].spec if at < len(present) else ""
+        options = [
+            join(plain(seat.label, style="bold"), "  ", plain(seat.spec, style="$muted"))
+            for seat in seats
+        ]
+
+        def answered(index: int | None) -> None:
+            if index is not None and seats[index].spec != now:
+                self._take_side(at, seats[index])
+
+        place = next((i for i, seat in enumerate(seats) if seat.spec == now), 0)
+        self.app.push_screen(PickDialog(plain(title, newlines=False), options, place), answered)
+
+    def _take_side(self, at: int, seat: Seat) -> None:
+        self._chosen = with_side(self._chosen, self.seats, at, seat)
+        self._third = True
+        prompt = self._talk.prompt
+        self._new_talk()
+        if prompt:
+            self._offer(prompt)
+
+    def action_third(self) -> None:
+        """With or without a third pane; chooses who answers there where nobody does yet."""
+        if self.size.width < WIDE:
+            self.bench.say(f"A third pane takes a terminal of {WIDE} columns.")
+        elif len(self._chosen) < 3 and not self._waiting:
+            self._ask_for_side("Who answers in the middle?", 2)
+        elif not self._waiting:
+            self._third = not self._third
+            self._new_talk()
+
+    def action_view(self) -> None:
+        """Show the answers in the next way."""
+        self.panes.next_view()
+        self._show_around()
+
+    def action_zoom(self) -> None:
+        """One pane alone, or all again."""
+        self.panes.zoom(self._focused_pane())
+
+    def action_together(self) -> None:
+        """Let the panes scroll together or apart."""
+        self.panes.together = not self.panes.together
+        how = "together" if self.panes.together else "each by itself"
+        self.bench.say(f"The panes scroll {how}.")
+
+    def action_page(self, by: int) -> None:
+        """Show another one of several answers."""
+        count = max(self._talk.count, self._answers if self._waiting else 1)
+        if count < 2:
+            self.bench.say("There is one answer a side; f2 asks for more of them.")
+            return
+        self._talk.index = (self._talk.index + by) % count
+        self.panes.show_index()
+        self._show_around()
 
     def action_vote(self) -> None:
         """Vote blind on this run's answers; its models here make room for those of the vote."""
         from workbench.tui.screens.vote import VoteScreen
 
         if self._waiting:
-            self.bench.say("Both models are still answering; escape cancels.")
+            self.bench.say("The models are still answering; escape cancels.")
         elif self._run_id:
             self._asker.close()
             self.app.push_screen(VoteScreen(self._run_id, sampling=self.sampling))
 
     def action_copy(self) -> None:
         """Copy the focused pane's answer."""
-        focused = self.focused
-        if isinstance(focused, AnswerPane) and focused.text:
-            self.bench.copy(plain(focused.text, newlines=True).plain)
+        text = self._focused_pane().text
+        if text:
+            self.bench.copy(plain(text, newlines=True).plain)
 
-    @on(AnswerPane.Scrolled)
-    def _scrolled(self, event: AnswerPane.Scrolled) -> None:
+    def action_save(self) -> None:
+        """Write the comparison into a Markdown file in the present folder."""
+        from workbench.tui.keeping import write_markdown
+
+        if self._waiting or self._talk.turn is None or not self._talk.turn.answered:
+            self.bench.say("There is nothing to save yet.")
+            return
+        row, talk, sampling = self.bench.row(self._run_id), self._talk, self.sampling
+        name, folder = row.label if row else self._run_id, self.bench.services.cwd
+
+        def write() -> None:
+            try:
+                path = write_markdown(folder, name, self._run_id, talk, sampling)
+            except OSError as error:
+                self.app.post_message(Said(f"It was not saved: {folder}: {error.strerror}"))
+            else:
+                self.app.post_message(Said(f"Saved as {path}"))
+
+        self.run_worker(write, thread=True, exit_on_error=False, group="save")
+
+    @on(AnswerPane.TokenChosen)
+    def _token_chosen(self, event: AnswerPane.TokenChosen) -> None:
         event.stop()
-        other = self._pane("tuned" if event.pane.side == "base" else "base")
-        other.scroll_to(y=event.position, animate=False)
-
-
-def _age(past: Past, now: float) -> str:
-    return ago(past.time, now) if past.time and not past.sampled else "recipe"
-
-
-def _origin(past: Past, now: float) -> str:
-    """Where shown answers come from."""
-    if not past.answers:
-        return ""
-    if past.sampled:
-        return "kept while training"
-    when = ago(past.time, now)
-    return "asked just now" if when == "just now" else f"asked {when} ago"
+        self.query_one("#legend", Static).update(plain(event.words, newlines=False))

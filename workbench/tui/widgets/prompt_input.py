@@ -22,7 +22,7 @@ class PromptInput(SteadyInput):
 
     def __init__(self) -> None:
         super().__init__(
-            placeholder="Ask both models something; up and down bring past prompts",
+            placeholder="Ask something; up and down bring past prompts",
             id="prompt",
             select_on_focus=False,
         )
