@@ -108,15 +108,18 @@ def test_results_as_a_table_and_as_json(make_run: MakeRun, capsys: Capture) -> N
     assert main(["votes", "show", "last", "--by-voter"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == (
-        "tuned against base: win rate 70 % (95 % interval 30 % to 93 %) of 5 votes."
+        "tuned against base: win rate 70 % (95 % interval 27 % to 94 %) "
+        "of 5 votes on 4 comparisons."
     )
-    assert shown[1] == "Not told apart yet; about 20 more votes at this rate would do."
+    assert shown[1] == (
+        "Not told apart yet; about 21 more votes on other prompts at this rate would do."
+    )
     assert [" ".join(line.split()) for line in shown[2:8]] == [
         "won lost tie both bad skip win rate 95 % interval",
-        "all 3 1 1 0 0 70 % 30 % to 93 %",
+        "all 3 1 1 0 0 70 % 27 % to 94 %",
         "by ada 2 1 1 0 0 62 % 22 % to 91 %",
         "by bob 1 0 0 0 0 100 % 21 % to 100 %",
-        "kind 0 2 1 0 0 0 67 % 21 % to 94 %",
+        "kind 0 2 1 0 0 0 67 % 16 % to 95 %",
         "kind 1 1 0 1 0 0 75 % 20 % to 97 %",
     ]
     assert "2 voters agree on 100 % of the 1 comparison that" in shown[-1]

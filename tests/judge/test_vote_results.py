@@ -84,7 +84,7 @@ def test_the_verdict(outcomes: str, said: str) -> None:
 def test_voters_apart_and_together() -> None:
     found = results([*votes("tttb=s"), *votes("tttt=t", "bob", left="tuned")])
     assert found.voters == ("ada", "bob")
-    assert found.pairs[0].tally == Tally(wins=8, losses=1, ties=2, skips=1)
+    assert found.pairs[0].tally == Tally(wins=8, losses=1, ties=2, skips=1, shared=6)
     assert [(one.voter, one.tally.wins) for one in found.by_voter] == [("ada", 3), ("bob", 5)]
     agreed = found.agreement["base", "tuned"]
     # Five shared comparisons, four equal; by chance 3/5 * 4/5 + 1/5 * 1/5 = 0.52.
@@ -93,6 +93,19 @@ def test_voters_apart_and_together() -> None:
     assert agreement_line(agreed) == (
         "2 voters agree on 80 % of the 5 comparisons that they share (Cohen's kappa 0.58)."
     )
+
+
+def test_votes_on_the_same_answers_are_no_more_evidence_than_the_answers() -> None:
+    alone = results(votes("t" * 5 + "b")).pairs[0]
+    crowd = [vote for name in "abcdefgh" for vote in votes("t" * 5 + "b", name)]
+    together = results(crowd).pairs[0]
+    assert together.tally.votes == 48
+    assert together.tally.rate == alone.tally.rate
+    assert together.tally.interval == pytest.approx(alone.tally.interval)
+    assert together.tally.more == alone.tally.more
+    assert together.controlled == alone.controlled
+    assert headline(together).endswith("of 48 votes on 6 comparisons.")
+    assert "more votes on other prompts at this rate" in verdict(together)
 
 
 def test_a_tie_and_both_bad_agree_that_neither_won() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 from workbench.judge.statistics import (
@@ -28,13 +29,20 @@ NEITHER = "neither"
 
 @dataclass(frozen=True)
 class Tally:
-    """Votes of one kind counted for a side against the first one."""
+    """Votes of one kind counted for a side against the first one.
+
+    Attributes:
+        shared: On how many comparisons the votes are, where that is fewer; else 0. Voters who
+            saw the same answers are no independent evidence, so that certainty grows with the
+            comparisons and not with the votes on them.
+    """
 
     wins: int = 0
     losses: int = 0
     ties: int = 0
     both_bad: int = 0
     skips: int = 0
+    shared: int = 0
 
     @property
     def votes(self) -> int:
@@ -53,8 +61,13 @@ class Tally:
 
     @property
     def interval(self) -> Interval:
-        """Wilson's 95 % interval of the win rate."""
-        return wilson(self.points, self.votes)
+        """Wilson's 95 % interval of the win rate, over the comparisons."""
+        return wilson(self.points * self._weight, self.shared or self.votes)
+
+    @property
+    def _weight(self) -> float:
+        """What one vote counts where several are on one comparison."""
+        return self.shared / self.votes if self.shared else 1.0
 
     @property
     def told_apart(self) -> bool:
@@ -64,8 +77,13 @@ class Tally:
 
     @property
     def more(self) -> int | None:
-        """About how many more votes at this rate tell the sides apart; see `votes_to_tell`."""
-        return votes_to_tell(self.wins, self.ties + self.both_bad, self.losses)
+        """About how many more votes at this rate tell the sides apart; see `votes_to_tell`.
+
+        Each on a comparison that nobody has voted on.
+        """
+        neither = self.ties + self.both_bad
+        counts = (count * self._weight for count in (self.wins, neither, self.losses))
+        return votes_to_tell(*counts)
 
 
 @dataclass(frozen=True)
@@ -147,10 +165,14 @@ def _order(votes: Sequence[Vote]) -> tuple[str, str]:
 def tally(votes: Iterable[Vote], second: str) -> Tally:
     """Count votes on two sides for one of them."""
     counts: dict[str, int] = defaultdict(int)
+    seen: list[str] = []
     for vote in votes:
         kind = ("win" if vote.winner == second else "loss") if vote.winner else vote.choice
         counts[kind] += 1
-    return Tally(counts["win"], counts["loss"], counts[TIE], counts[BOTH_BAD], counts[SKIP])
+        seen += [vote.comparison] if kind != SKIP else []
+    different = len(set(seen))
+    shared = different if different < len(seen) else 0
+    return Tally(counts["win"], counts["loss"], counts[TIE], counts[BOTH_BAD], counts[SKIP], shared)
 
 
 def _result(votes: Sequence[Vote], first: str, second: str, voter: str) -> PairResult:
@@ -170,13 +192,20 @@ def _result(votes: Sequence[Vote], first: str, second: str, voter: str) -> PairR
         voter=voter,
         tally=tally(votes, second),
         by_category={name: tally(some, second) for name, some in ordered},
-        controlled=length_controlled(
-            [_points(vote, second) for vote in sized],
-            [_difference(vote, first, second) for vote in sized],
-        ),
+        controlled=_controlled(sized, first, second),
         longer=(len(longer), len(uneven)),
         left=(sum(vote.choice == LEFT for vote in decided), len(decided)),
     )
+
+
+def _controlled(votes: Sequence[Vote], first: str, second: str) -> LengthControlled | None:
+    """The win rate at equal length; several votes on one comparison are one, their mean."""
+    points: dict[str, list[float]] = defaultdict(list)
+    differences: dict[str, int] = {}
+    for vote in votes:
+        points[vote.comparison].append(_points(vote, second))
+        differences[vote.comparison] = _difference(vote, first, second)
+    return length_controlled([fmean(some) for some in points.values()], list(differences.values()))
 
 
 def _points(vote: Vote, second: str) -> float:
@@ -207,9 +236,10 @@ def headline(found: PairResult) -> str:
     if count.rate is None:
         return f"No votes on {found.first} and {found.second} yet."
     low, high = count.interval
+    of = f"{_votes(count.votes)} on {count.shared} comparisons" if count.shared else ""
     return (
         f"{found.second} against {found.first}: win rate {percent(count.rate)} "
-        f"(95 % interval {percent(low)} to {percent(high)}) of {_votes(count.votes)}."
+        f"(95 % interval {percent(low)} to {percent(high)}) of {of or _votes(count.votes)}."
     )
 
 
@@ -223,7 +253,9 @@ def verdict(found: PairResult) -> str:
         return f"The votes tell them apart: {winner} is preferred."
     if count.more is None:
         return "They are level: no number of votes at this rate tells them apart."
-    return f"Not told apart yet; about {_votes(count.more, 'more ')} at this rate would do."
+    where = "on other prompts " if count.shared else ""
+    more = _votes(count.more, "more ")
+    return f"Not told apart yet; about {more} {where}at this rate would do."
 
 
 def remarks(found: PairResult, agreed: Agreement | None = None) -> list[str]:
@@ -293,6 +325,7 @@ def _tally_json(count: Tally) -> dict[str, Any]:
         "both_bad": count.both_bad,
         "skips": count.skips,
         "votes": count.votes,
+        "comparisons": count.shared or count.votes,
         "win_rate": count.rate,
         "low": low,
         "high": high,

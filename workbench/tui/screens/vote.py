@@ -391,8 +391,6 @@ class VoteScreen(WorkbenchScreen):
     def action_reveal(self) -> None:
         """Say after each vote whose answers they were, or only at the end."""
         self._revealing = not self._revealing
-        when = "after each vote" if self._revealing else "at the end, with v"
-        self.bench.say(f"Whose answers they were is told {when}.")
         self._show_head()
 
     def action_results(self) -> None:
