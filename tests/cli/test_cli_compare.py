@@ -10,7 +10,8 @@ import pytest
 from workbench.base.problems import ProblemError
 from workbench.cli import main
 from workbench.cli.compare import ask
-from workbench.judge.answers import Event, Sampling, load_comparisons
+from workbench.judge.answers import Event, Sampling
+from workbench.judge.comparisons import load_comparisons
 from workbench.run.directory import RunDirectory
 
 Capture = pytest.CaptureFixture[str]

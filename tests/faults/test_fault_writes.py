@@ -21,7 +21,8 @@ from workbench.base.files import append_json, write_atomic
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.tail import read_jsonl
-from workbench.judge.answers import Sampling, load_comparisons, save_comparison
+from workbench.judge.answers import Sampling
+from workbench.judge.comparisons import Asked, load_comparisons, save_comparison
 from workbench.recipe.catalog import Catalog
 from workbench.recipe.recipe import load_recipe
 from workbench.run.directory import create_run, list_runs
@@ -292,7 +293,7 @@ def test_comparisons_that_are_kept(monkeypatch: pytest.MonkeyPatch, paths: Paths
     answers = {side: {"text": "é", "tokens": 1} for side in ("base", "tuned")}
 
     def act() -> None:
-        save_comparison(run, [{"role": "user", "content": "Hi"}], Sampling(), answers)
+        save_comparison(run, Asked([{"role": "user", "content": "Hi"}], Sampling()), answers)
 
     def judge(found: Snapshot, failed: bool) -> None:
         kept = len(load_comparisons(run))

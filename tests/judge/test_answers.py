@@ -1,6 +1,5 @@
 """The client of the generate process, against a scripted one that loads no model."""
 
-import json
 import queue
 import stat
 import sys
@@ -13,8 +12,6 @@ from workbench.judge.answers import (
     AnswerProcess,
     Event,
     Sampling,
-    load_comparisons,
-    save_comparison,
 )
 from workbench.run.directory import RunDirectory
 
@@ -112,12 +109,14 @@ def test_the_request_carries_every_sampling_setting(
 ) -> None:
     process = scripted("for request in requests():\n    say(event='done', id=1, request=request)\n")
     sampling = Sampling(16, 0.7, 0.9, 40, 1.1, 7)
-    process.generate(HELLO, sampling, sides=["sft"])
+    process.generate(HELLO, sampling, sides=["sft"], answers=2)
     assert until(events, "done")[-1]["request"] == {
         "op": "generate",
         "id": 1,
         "messages": HELLO,
         "sides": ["sft"],
+        "answers": 2,
+        "analyse": True,
         "max_new_tokens": 16,
         "temperature": 0.7,
         "top_p": 0.9,
@@ -228,20 +227,20 @@ def test_the_log_is_private(
     assert stat.S_IMODE((run.path / "generate.log").stat().st_mode) == 0o600
 
 
-def test_comparisons_come_back_as_saved(run: RunDirectory) -> None:
-    answer = {"event": "answer", "id": 1, "side": "base", "text": "Hi [/INST]", "tokens": 2}
-    save_comparison(run, HELLO, Sampling(seed=5), {"base": {**answer, "seconds": 0.5}})
-    with run.comparisons.open("a") as stream:
-        stream.write('{"time": 1}\n{"torn": ')
-    (comparison,) = load_comparisons(run)
-    assert comparison["messages"] == HELLO
-    assert comparison["seed"] == 5
-    assert comparison["sampling"]["max_new_tokens"] == 160
-    assert comparison["answers"] == {
-        "base": {"text": "Hi [/INST]", "tokens": 2, "seconds": 0.5, "finish": None}
-    }
-    assert json.loads(run.comparisons.read_text().splitlines()[0])["time"] > 0
-
-
-def test_no_comparisons_yet(run: RunDirectory) -> None:
-    assert load_comparisons(run) == []
+def test_a_batch_and_its_steering(scripted: Start, events: "queue.Queue[Event]") -> None:
+    process = scripted(
+        "for request in requests():\n"
+        "    say(event='got', request=request)\n"
+        "    if request['op'] == 'go_on':\n"
+        "        say(event='done', id=request['id'])\n"
+    )
+    number = process.batch([HELLO, HELLO], Sampling(), ["base", "dpo:8"])
+    process.pause(number)
+    process.go_on(number)
+    until(events, "done")
+    process.pause(number)
+    number = process.generate({"base": HELLO, "tuned": [*HELLO, *HELLO]}, Sampling())
+    process.go_on(number)
+    seen = [event["request"] for event in until(events, "done") if event["event"] == "got"]
+    assert [request["op"] for request in seen] == ["generate", "go_on"]
+    assert seen[0]["messages"] == {"base": HELLO, "tuned": [*HELLO, *HELLO]}

@@ -225,6 +225,7 @@ class FakeAnswers:
         self.emit = on_event
         self.requests: list[tuple[Sequence[Mapping[str, str]], Sampling]] = []
         self.cancelled: list[int] = []
+        self.paused: list[int] = []
         self.alive = False
         self.closed = False
 
@@ -236,10 +237,31 @@ class FakeAnswers:
         messages: Sequence[Mapping[str, str]],
         sampling: Sampling,
         sides: Sequence[str] = ("base", "tuned"),
+        *,
+        answers: int = 1,
+        analyse: bool = True,
     ) -> int:
         self.alive = True
         self.requests.append((messages, sampling))
         return len(self.requests)
+
+    def batch(
+        self,
+        prompts: Sequence[Sequence[Mapping[str, str]]],
+        sampling: Sampling,
+        sides: Sequence[str] = ("base", "tuned"),
+        *,
+        analyse: bool = False,
+    ) -> int:
+        self.alive = True
+        self.requests += [(messages, sampling) for messages in prompts]
+        return len(self.requests)
+
+    def pause(self, request: int) -> None:
+        self.paused.append(request)
+
+    def go_on(self, request: int) -> None:
+        self.paused.remove(request)
 
     def cancel(self, request: int) -> None:
         self.cancelled.append(request)

@@ -9,7 +9,6 @@ from tiny_model import make_tokenizer
 from workbench.worker.decode import (
     REPLACEMENT,
     Answer,
-    AnswerStreamer,
     CancelCriteria,
     TextAssembler,
 )
@@ -45,33 +44,22 @@ def test_bytes_that_are_no_character_come_out_in_the_end(tokenizer: object) -> N
     assert REPLACEMENT in assembler.flush()
 
 
-def test_each_row_ends_by_itself(tokenizer: object) -> None:
-    ends = {tokenizer.eos_token_id}
-    rows = [Answer("base", tokenizer), Answer("tuned", tokenizer)]
-    shown: list[tuple[str, str]] = []
-    streamer = AnswerStreamer(
-        rows, ends, lambda side, piece: shown.append((side, piece)), lambda: False
-    )
-    streamer.put(torch.zeros(2, 5, dtype=torch.long))
-    first, second = tokenizer("ab", add_special_tokens=False)["input_ids"][:2]
-    for step in ([first, first], [tokenizer.eos_token_id, second], [0, second]):
-        streamer.put(torch.tensor(step))
-    streamer.end()
-    assert [row.finish for row in rows] == ["eos", "length"]
-    assert [row.tokens for row in rows] == [1, 3]
-    assert [row.text for row in rows] == ["a", "abb"]
-    assert "".join(piece for side, piece in shown if side == "tuned") == "abb"
+def test_an_answer_is_its_pieces_and_has_one_end(tokenizer: object) -> None:
+    answer = Answer("base", tokenizer, index=2)
+    sent = []
+    for token in tokenizer("ab 🙂", add_special_tokens=False)["input_ids"][:-1]:
+        answer.push(token, 0.5)
+        sent.append(answer.take_unsent())
+    assert REPLACEMENT not in "".join(sent)
+    answer.end("length", 2.0)
+    answer.end("cancelled", 9.0)
+    assert (answer.finish, answer.seconds, answer.first_seconds) == ("length", 2.0, 0.5)
+    assert "".join(sent) + answer.take_unsent() == answer.text == "".join(answer.pieces)
+    assert len(answer.pieces) == len(answer.ids)
+    assert REPLACEMENT in answer.text
 
 
-def test_open_rows_of_a_cancelled_batch_say_so(tokenizer: object) -> None:
-    row = Answer("base", tokenizer)
-    streamer = AnswerStreamer([row], set(), lambda _side, _piece: None, lambda: True)
-    streamer.end()
-    assert row.finish == "cancelled"
-
-
-def test_a_stop_ends_the_whole_batch_and_a_parent_need_not_be_named() -> None:
+def test_a_stop_ends_a_whole_batch() -> None:
     ids = torch.zeros(2, 3, dtype=torch.long)
     assert CancelCriteria(lambda: False)(ids, None).tolist() == [False, False]
     assert CancelCriteria(lambda: True)(ids, None).tolist() == [True, True]
-    assert CancelCriteria(lambda: False, parent=-1)(ids, None).tolist() == [True, True]

@@ -15,7 +15,8 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.cli.execute import BAD_USAGE
 from workbench.cli.output import columns, one_line, print_json, size
 from workbench.cli.panes import side_by_side
-from workbench.judge.answers import AnswerProcess, Event, Sampling, save_comparison
+from workbench.judge.answers import AnswerProcess, Event, Sampling
+from workbench.judge.comparisons import Asked, save_comparison
 from workbench.recipe.recipe import load_recipe
 from workbench.run.directory import RunDirectory, find_run
 
@@ -101,7 +102,7 @@ def ask(
             messages = [{"role": "user", "content": prompt}]
             request = models.generate(messages, sampling, SIDES)
             answers = _collect(events, request, run, say)
-            save_comparison(run, messages, sampling, answers)
+            save_comparison(run, Asked(messages, sampling), answers)
             yield {"prompt": prompt, "answers": answers}
     finally:
         models.close()

@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_runs(commands)
     _add_queue(commands)
     _add_models(commands)
+    _add_votes(commands)
     return parser
 
 
@@ -284,23 +285,72 @@ def _add_models(commands: Commands) -> None:
     source.add_argument(
         "--prompts", dest="prompts_file", metavar="FILE", help="a text file, one prompt a line"
     )
-    compare.add_argument(
-        "--max-new-tokens",
-        type=_tokens,
-        default=160,
-        metavar="N",
-        help=f"1 to {MAX_NEW_TOKENS} (default 160)",
-    )
-    compare.add_argument(
-        "--temperature", type=_temperature, default=0.0, help="0 (default) is greedy"
-    )
-    compare.add_argument("--seed", type=_seed, default=42)
+    _add_sampling(compare)
     merge = _command(commands, "merge", "merge:merge", "write base and adapter as one full model")
     merge.add_argument("run", metavar="RUN", help=RUN_HELP)
     merge.add_argument("directory", metavar="DIR", help="a folder that is new or empty")
     _command(
         commands, "doctor", "doctor:doctor", "what this machine has, lacks and needs", json=True
     )
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-new-tokens",
+        type=_tokens,
+        default=160,
+        metavar="N",
+        help=f"1 to {MAX_NEW_TOKENS} (default 160)",
+    )
+    parser.add_argument(
+        "--temperature", type=_temperature, default=0.0, help="0 (default) is greedy"
+    )
+    parser.add_argument("--seed", type=_seed, default=42)
+
+
+def _add_votes(commands: Commands) -> None:
+    votes = commands.add_parser(
+        "votes",
+        help="blind votes: cast, show, export or train on them",
+        description="Which side is better, by people who do not know which is which.",
+    )
+    orders = votes.add_subparsers(title="orders", metavar="ORDER", required=True)
+    show = _command(orders, "show", "votes:show", "win rates with intervals", json=True)
+    show.add_argument("--by-voter", action="store_true", help="a line for each voter too")
+    cast = _command(
+        orders, "cast", "votes:cast", "vote here by typed letters; the app has a screen for it"
+    )
+    source = cast.add_mutually_exclusive_group()
+    source.add_argument(
+        "--prompts", metavar="SET", default="everyday", help="a prompt set's name, or a file"
+    )
+    source.add_argument(
+        "--kept", action="store_true", help="vote on the comparisons that the run has already"
+    )
+    cast.add_argument(
+        "--sides", default="base,tuned", metavar="A,B", help="base, tuned, sft, dpo:8, RUN@dpo, ..."
+    )
+    cast.add_argument("--voter", default="", help="your name (default: the user's)")
+    cast.add_argument("--new", action="store_true", help="begin anew instead of going on")
+    cast.add_argument("--reveal", action="store_true", help="say after each vote whose it was")
+    cast.add_argument(
+        "-n", "--number", type=_count, default=0, metavar="N", help="ask for N votes at most"
+    )
+    _add_sampling(cast)
+    export = _command(orders, "export", "votes:export", "write preference pairs as JSON lines")
+    train = _command(
+        orders, "train", "votes:train", "make a recipe that trains the run further on its votes"
+    )
+    train.add_argument("--name", default="", help="name of the recipe (default: RUN-votes)")
+    for parser in (show, cast, export, train):
+        parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+    export.add_argument("file", metavar="FILE", help="a new .jsonl file")
+    export.add_argument(
+        "--format", choices=("trl",), default="trl", help="{prompt, chosen, rejected}"
+    )
+    for parser in (export, train):
+        parser.add_argument("--voter", default="", help="this voter's votes alone")
+        parser.add_argument("--force", action="store_true", help="replace what is there")
 
 
 def _count(text: str) -> int:

@@ -11,25 +11,26 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.base.files import append_json
-from workbench.base.tail import read_jsonl
 from workbench.base.text import clean
+from workbench.run.sides import BASE, TUNED
 
 if TYPE_CHECKING:
     from workbench.run.directory import RunDirectory
 
 LOG_TAIL_BYTES = 65536
 QUIT_SECONDS = 3.0
-ANSWER_FIELDS = ("text", "tokens", "seconds", "finish")
+SIDES = (BASE, TUNED)
+ANSWER_FIELDS = ("text", "tokens", "seconds", "first_seconds", "finish")
+ANALYSIS_FIELDS = ("pieces", "first_difference")
 
 Event = dict[str, Any]
 Message = Mapping[str, str]
+Conversation = Sequence[Message]
 
 
 @dataclass(frozen=True)
@@ -101,28 +102,68 @@ class AnswerProcess:
 
     def generate(
         self,
-        messages: Sequence[Message],
+        messages: Conversation | Mapping[str, Conversation],
         sampling: Sampling,
-        sides: Sequence[str] = ("base", "tuned"),
+        sides: Sequence[str] = SIDES,
+        *,
+        answers: int = 1,
+        analyse: bool = True,
     ) -> int:
-        """Ask for one answer a side and return the request's id; starts a process that has ended.
+        """Ask for answers of each side and return the request's id; starts an ended process.
 
         Args:
-            messages: the conversation, `{"role", "content"}` each, oldest first.
+            messages: the conversation, `{"role", "content"}` each, oldest first; or one for each
+                side, where the sides have said different things before.
+            sides: what `run.sides.find_side` understands.
+            answers: how many of each side; number k is drawn with seed + k.
+            analyse: whether the log-ratio of each token is sent afterwards.
         """
+        asked = dict(messages) if isinstance(messages, Mapping) else list(messages)
+        fields = {"messages": asked, "answers": answers, "analyse": analyse}
+        return self._ask("generate", sides, sampling, fields)
+
+    def batch(
+        self,
+        prompts: Sequence[Conversation],
+        sampling: Sampling,
+        sides: Sequence[str] = SIDES,
+        *,
+        analyse: bool = False,
+    ) -> int:
+        """Ask for one answer of each side to many conversations; they arrive in any order.
+
+        The `answer` events carry the number of the conversation as `prompt`.
+        """
+        fields = {"prompts": [list(prompt) for prompt in prompts], "analyse": analyse}
+        return self._ask("batch", sides, sampling, fields)
+
+    def _ask(
+        self, name: str, sides: Sequence[str], sampling: Sampling, fields: Mapping[str, Any]
+    ) -> int:
         with self._lock:
             self.start()
             self._last_id += 1
-            request = {"op": "generate", "id": self._last_id, "messages": list(messages)}
+            request = {"op": name, "id": self._last_id, "sides": list(sides), **fields}
             self._waiting.append(self._last_id)
-            self._send({**request, "sides": list(sides), **asdict(sampling)})
+            self._send({**request, **asdict(sampling)})
             return self._last_id
 
     def cancel(self, request: int) -> None:
         """End a request early; its answers so far still arrive, with finish "cancelled"."""
+        self._steer("cancel", request)
+
+    def pause(self, request: int) -> None:
+        """Let a request wait after its next token, until `go_on` or `cancel`."""
+        self._steer("pause", request)
+
+    def go_on(self, request: int) -> None:
+        """Let a paused request go on."""
+        self._steer("go_on", request)
+
+    def _steer(self, name: str, request: int) -> None:
         with self._lock:
             if request in self._waiting:
-                self._send({"op": "cancel", "id": request})
+                self._send({"op": name, "id": request})
 
     def close(self, wait_seconds: float = QUIT_SECONDS) -> None:
         """End the process: ask, wait, then terminate. Blocks for that long at most twice."""
@@ -186,40 +227,6 @@ class AnswerProcess:
             }
             for request in requests
         ]
-
-
-def save_comparison(
-    run: RunDirectory,
-    messages: Sequence[Message],
-    sampling: Sampling,
-    answers: Mapping[str, Mapping[str, Any]],
-) -> None:
-    """Append one comparison to the run's comparisons.jsonl.
-
-    Args:
-        answers: side -> its `answer` event, or any mapping with text, tokens, seconds, finish.
-    """
-    kept = {
-        side: {field: answer.get(field) for field in ANSWER_FIELDS}
-        for side, answer in answers.items()
-    }
-    record = {
-        "time": time.time(),
-        "messages": [dict(message) for message in messages],
-        "sampling": asdict(sampling),
-        "seed": sampling.seed,
-        "answers": kept,
-    }
-    append_json(run.comparisons, record)
-
-
-def load_comparisons(run: RunDirectory) -> list[dict[str, Any]]:
-    """Every comparison kept in the run, oldest first; lines that are no comparison are left out."""
-    return [
-        record
-        for record in read_jsonl(run.comparisons)
-        if isinstance(record.get("messages"), list) and isinstance(record.get("answers"), dict)
-    ]
 
 
 def _write(process: subprocess.Popen[bytes], request: Mapping[str, Any]) -> None:

@@ -81,6 +81,15 @@ class RunDirectory:
         return self.path / "comparisons.jsonl"
 
     @property
+    def votes(self) -> Path:
+        return self.path / "votes.jsonl"
+
+    @property
+    def sittings(self) -> Path:
+        """Plans of blind votes, one file each."""
+        return self.path / "sittings"
+
+    @property
     def scores(self) -> Path:
         return self.path / "scores.json"
 

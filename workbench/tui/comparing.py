@@ -41,7 +41,7 @@ class PastRead(Message):
 
 def read_past(run: RunDirectory) -> tuple[Past, ...]:
     """Every prompt of a run once, with its newest answers. Call it from a thread."""
-    from workbench.judge.answers import load_comparisons
+    from workbench.judge.comparisons import load_comparisons
     from workbench.recipe.recipe import load_recipe
 
     found: dict[str, Past] = {}

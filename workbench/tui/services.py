@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from workbench.base.paths import Paths
 
 if TYPE_CHECKING:
-    from workbench.judge.answers import Sampling
+    from workbench.judge.answers import Conversation, Sampling
     from workbench.run.directory import RunDirectory
 
 
@@ -37,12 +37,28 @@ class Answers(Protocol):
 
     def generate(
         self,
-        messages: Sequence[Mapping[str, str]],
+        messages: Conversation | Mapping[str, Conversation],
         sampling: Sampling,
         sides: Sequence[str] = ("base", "tuned"),
+        *,
+        answers: int = 1,
+        analyse: bool = True,
+    ) -> int: ...
+
+    def batch(
+        self,
+        prompts: Sequence[Conversation],
+        sampling: Sampling,
+        sides: Sequence[str] = ("base", "tuned"),
+        *,
+        analyse: bool = False,
     ) -> int: ...
 
     def cancel(self, request: int) -> None: ...
+
+    def pause(self, request: int) -> None: ...
+
+    def go_on(self, request: int) -> None: ...
 
     def close(self) -> None: ...
 

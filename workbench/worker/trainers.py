@@ -9,7 +9,8 @@ from typing import Any
 
 from workbench.base.problems import Problem, ProblemError
 from workbench.run.directory import BASE_REFERENCE
-from workbench.worker.model import is_adapter, load_start, load_tokenizer
+from workbench.run.sides import is_adapter
+from workbench.worker.model import load_start, load_tokenizer
 from workbench.worker.stage_config import StageConfig
 
 

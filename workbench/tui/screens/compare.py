@@ -335,10 +335,12 @@ class CompareScreen(WorkbenchScreen):
         run_id = self._run_id
 
         def work() -> None:
-            from workbench.judge.answers import save_comparison
+            from workbench.judge.comparisons import Asked, save_comparison
+
+            asked = Asked([{"role": "user", "content": prompt}], sampling)
 
             try:
-                save_comparison(run, [{"role": "user", "content": prompt}], sampling, answers)
+                save_comparison(run, asked, answers)
             except OSError as error:
                 self.app.post_message(Said(f"The comparison was not kept: {error.strerror}"))
             self.post_message(PastRead(run_id, read_past(run)))
