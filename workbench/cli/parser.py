@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_runs(commands)
     _add_queue(commands)
     _add_models(commands)
+    _add_findings(commands)
     _add_votes(commands)
     return parser
 
@@ -351,6 +352,26 @@ def _add_votes(commands: Commands) -> None:
     for parser in (export, train):
         parser.add_argument("--voter", default="", help="this voter's votes alone")
         parser.add_argument("--force", action="store_true", help="replace what is there")
+
+
+def _add_findings(commands: Commands) -> None:
+    timeline = _command(
+        commands,
+        "timeline",
+        "timeline:timeline",
+        "what each checkpoint answered to the recipe's prompts",
+        json=True,
+    )
+    report = _command(
+        commands, "report", "report:report", "write all that is known of a run into one HTML file"
+    )
+    report.add_argument(
+        "--output", metavar="FILE", default="", help="default: report.html in the run directory"
+    )
+    report.add_argument("--markdown", action="store_true", help="Markdown instead of HTML")
+    report.add_argument("--force", action="store_true", help="replace a file that is there")
+    for parser in (timeline, report):
+        parser.add_argument("run", metavar="RUN", help=RUN_HELP)
 
 
 def _count(text: str) -> int:

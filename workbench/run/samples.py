@@ -50,34 +50,41 @@ def read_samples(run: RunDirectory, metrics: MetricsReader | None = None) -> lis
     if metrics is None:
         metrics = MetricsReader(run)
         metrics.read_all()
-    returns = _returns(list(metrics.events))
+    returns = Returns(metrics.events)
     newest: dict[tuple[str, int, bool, str], Sample] = {}
     for row in read_jsonl(run.samples):
         sample = _parse(row)
-        if sample is not None and not _superseded(sample, returns):
-            key = (sample.side, sample.step, sample.checkpoint, sample.prompt)
-            newest[key] = sample
+        if sample is None:
+            continue
+        place = sample.stage, sample.step
+        if sample.side == BASE or not returns.superseded(*place, sample.time):
+            newest[(sample.side, sample.step, sample.checkpoint, sample.prompt)] = sample
     return list(newest.values())
 
 
-def _returns(events: list[Mapping[str, Any]]) -> list[tuple[float, str, int]]:
-    """`(time, stage, step)` of each start of a stage: at what step it went on, -1 for anew."""
-    found = []
-    for number, event in enumerate(events):
-        if event.get("event") != "stage" or not is_number(event.get("time")):
-            continue
-        after = events[number + 1] if number + 1 < len(events) else {}
-        resumed = after.get("event") == "resume" and after.get("stage") == event.get("stage")
-        step = after.get("step") if resumed else -1
-        found.append((float(event["time"]), str(event.get("stage")), step if is_step(step) else -1))
-    return found
+class Returns:
+    """Where a run went back to: what it did behind those steps before does not count.
 
+    Args:
+        events: Of metrics.jsonl, `stage` and `resume` among them.
+    """
 
-def _superseded(sample: Sample, returns: Iterable[tuple[float, str, int]]) -> bool:
-    return sample.side != BASE and any(
-        sample.stage == stage and sample.time < time and sample.step > step
-        for time, stage, step in returns
-    )
+    def __init__(self, events: Iterable[Mapping[str, Any]]) -> None:
+        self._found: list[tuple[float, str, int]] = []
+        listed = list(events)
+        for event, after in zip(listed, [*listed[1:], {}], strict=False):
+            if event.get("event") != "stage" or not is_number(event.get("time")):
+                continue
+            resumed = after.get("event") == "resume" and after.get("stage") == event.get("stage")
+            step = after.get("step") if resumed else None
+            last = step if is_step(step) else -1
+            self._found.append((float(event["time"]), str(event.get("stage")), last))
+
+    def superseded(self, stage: str, step: int, time: float) -> bool:
+        """Whether a step of a stage that was done at this Unix time was done again."""
+        return any(
+            stage == name and time < when and step > last for when, name, last in self._found
+        )
 
 
 def _parse(row: Mapping[str, Any]) -> Sample | None:

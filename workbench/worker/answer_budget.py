@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 SHARE = 0.05
 """Of the time that the run has taken so far, answers at checkpoints not counted."""
-MIN_TOKENS = 12
+MIN_TOKENS = 8
 """A shorter beginning of an answer shows nothing."""
 MAX_TOKENS = 64
 

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from workbench.run.samples import read_samples
-from workbench.worker.answer_budget import MAX_TOKENS, MIN_TOKENS, AnswerBudget
+from workbench.worker.answer_budget import MAX_TOKENS, AnswerBudget
 from workbench.worker.probes import MAX_PROMPTS, ProbeAnswer, generate_batch, write_answers
 from workbench.worker.run_writer import RunWriter
 
@@ -58,19 +58,20 @@ class CheckpointAnswers(TrainerCallback):  # type: ignore[misc]
         if last or not prompts or self.writer.stopping():
             return
         limit = self.budget.tokens()
-        answers = self._ask(given, prompts, limit) if limit else []
+        answers = self._ask(given, prompts, limit) if limit else ()
         if self.writer.stop_requested:
             return
         if limit < MAX_TOKENS and (not answers or any(answer.cut for answer in answers)):
             self.writer.note(SHORTENED)
-        if answers and not any(answer.cut and answer.tokens < MIN_TOKENS for answer in answers):
+        # A slow machine may have cut them shorter still; what has been paid for is kept.
+        if answers:
             place = {"stage": self.stage, "step": state.global_step, "side": self.stage}
             write_answers(self.writer, prompts, answers, {**place, "checkpoint": True})
 
     def _ask(self, given: dict[str, Any], prompts: Sequence[str], limit: int) -> list[ProbeAnswer]:
-        over = self.budget.deadline()
+        over, before = self.budget.deadline(), self.budget.spent
         with self.budget.spending():
-            return generate_batch(
+            answers = generate_batch(
                 given["model"],
                 given["processing_class"],
                 prompts,
@@ -78,3 +79,6 @@ class CheckpointAnswers(TrainerCallback):  # type: ignore[misc]
                 limit=limit,
                 budget=self.budget,
             )
+        seconds = round(self.budget.spent - before, 3)
+        self.writer.event("answers", stage=self.stage, limit=limit, seconds=seconds)
+        return answers
