@@ -117,7 +117,11 @@ def _score(score: Mapping[str, Any]) -> list[Block]:
     view = inner(score, "rewards", sides[-1], "length", "verdict")
     if view:
         blocks.append(Paragraph(f"Is it length? {view}."))
-    slices = inner(score, "rewards", sides[-1], "slices")
+    return [*blocks, *_slices(score, sides[-1], names[-1])]
+
+
+def _slices(score: Mapping[str, Any], side: str, name: str) -> list[Block]:
+    slices = inner(score, "rewards", side, "slices")
     rows = [
         [
             f"{one.get('by')}: {one.get('value')}",
@@ -128,10 +132,8 @@ def _score(score: Mapping[str, Any]) -> list[Block]:
         for one in (slices if isinstance(slices, list) else [])
         if isinstance(one, Mapping)
     ]
-    if rows:
-        header = ("Slice", "Pairs", "Accuracy", "Margin")
-        blocks.append(Table(header, rows, f"{names[-1]} by slice, the worst first"))
-    return blocks
+    header = ("Slice", "Pairs", "Accuracy", "Margin")
+    return [Table(header, rows, f"{name} by slice, the worst first")] if rows else []
 
 
 def _votes(facts: Facts) -> list[Block]:
