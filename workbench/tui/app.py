@@ -244,6 +244,12 @@ class WorkbenchApp(App[int]):
         self.compared = run_id
         self.action_show("compare")
 
+    def show_timeline(self, run_id: str) -> None:
+        """Show what each checkpoint of a run answered, above the present screen."""
+        from workbench.tui.screens.timeline import TimelineScreen
+
+        self.push_screen(TimelineScreen(run_id))
+
     def action_show(self, mode: str) -> None:
         """Go to a screen."""
         if mode == self.current_mode:

@@ -307,7 +307,8 @@ def _timeline(facts: Facts) -> list[Block]:
         "Tokens",
         "Weights",
     )
-    blocks: list[Block] = [Paragraph(timeline.best_line()), Table(header, rows)]
+    told = "Answers of the checkpoints in turn; words that the one before has not are underlined."
+    blocks: list[Block] = [Paragraph(timeline.best_line()), Table(header, rows), Paragraph(told)]
     shown = _some([mark for mark in timeline.marks if mark.answers], timeline.best)
     for prompt in timeline.prompts:
         found, before = [], None
@@ -316,7 +317,9 @@ def _timeline(facts: Facts) -> list[Block]:
             if sample is None:
                 continue
             facts_ = f"{sample.tokens} tokens{', cut' if sample.cut else ''}"
-            found.append(Answer(mark.label, facts_, changes(before, sample)))
+            # The answer before stands beside it, so what is gone needs no place in this one.
+            new = [piece for piece in changes(before, sample) if piece[0] != "first"]
+            found.append(Answer(mark.label, facts_, new))
             before = sample
         blocks.append(Answers(prompt, found))
     return blocks

@@ -83,5 +83,12 @@ summary { color: var(--muted); font-size: .85rem; cursor: pointer; }
 .up.d1 { background: rgba(var(--up), .16); } .up.d2 { background: rgba(var(--up), .34); }
 .up.d3 { background: rgba(var(--up), .56); } .down.d1 { background: rgba(var(--down), .16); }
 .down.d2 { background: rgba(var(--down), .34); } .down.d3 { background: rgba(var(--down), .56); }
+@media (max-width: 600px) {
+  table { font-size: .85rem; }
+  .numbers td:not(:first-child), .numbers th:not(:first-child) {
+    white-space: normal; padding-left: 10px; overflow-wrap: normal;
+  }
+  td:first-child { min-width: 7em; }
+}
 @media print { nav { display: none; } details { display: none; } }
 """

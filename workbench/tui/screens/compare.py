@@ -89,6 +89,14 @@ class CompareScreen(WorkbenchScreen):
             id="compare.copy",
             tooltip="Copy the answer of the focused pane",
         ),
+        Binding(
+            "f7",
+            "timeline",
+            "Timeline",
+            show=False,
+            id="compare.timeline",
+            tooltip="What each checkpoint answered while it was trained",
+        ),
         Binding("f1,question_mark", "app.help", "Help", key_display="f1", id="compare.help"),
         Binding("q", "app.quit", "Quit", show=False, id="compare.quit"),
     ]
@@ -425,6 +433,11 @@ class CompareScreen(WorkbenchScreen):
 
         if rows:
             self.app.push_screen(PickDialog("Compare which run?", options, chosen), answered)
+
+    def action_timeline(self) -> None:
+        """Show what each checkpoint of this run answered."""
+        if self._run_id:
+            self.bench.show_timeline(self._run_id)
 
     def action_copy(self) -> None:
         """Copy the focused pane's answer."""
