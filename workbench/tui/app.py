@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from typing import Any, ClassVar
 from textual import events, on
 from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.signal import Signal
 from textual.worker import Worker, WorkerState
@@ -138,10 +140,21 @@ class WorkbenchApp(App[int]):
 
     def _poll(self) -> None:
         self.read_runs()
+        self._check_size()
         # A screen that is switched to while the terminal changes its size may wait to be drawn
         # until its next message; this is one. While the app ends there is no screen.
         with contextlib.suppress(ScreenStackError):
             self.screen.check_idle()
+
+    def _check_size(self) -> None:
+        """Notice a size that the signal came too early for.
+
+        The kernel sends SIGWINCH before it changes the size, so that the answer to it can be the
+        old one; after the last change nothing else would tell.
+        """
+        size = Size(*shutil.get_terminal_size(self.size))
+        if size != self.size and not self.is_headless:
+            self.post_message(events.Resize(size, size))
 
     def _leave(self, number: int) -> None:
         """End on a signal; where the terminal is gone, what it should still get may block."""

@@ -79,7 +79,9 @@ def load_base(config: Mapping[str, Any], *, path: str = "", quantized: bool = Tr
     model = AutoModelForCausalLM.from_pretrained(path or config["model_name_or_path"], **settings)
     if bits is None:
         model = model.to(best_device(config))
-    return model.eval()
+    # Frozen from the start: matmul takes another path for weights that could be trained, and the
+    # base would answer with other last bits before an adapter is beside it than afterwards.
+    return model.eval().requires_grad_(False)
 
 
 def best_device(config: Mapping[str, Any]) -> Any:

@@ -70,11 +70,13 @@ class RowCache:
     Attributes:
         cache: what the model reads and extends.
         pads: tokens of padding on the left of each row.
+        length: tokens of the longest row; whoever lets the model read on adds to it.
     """
 
-    def __init__(self, cache: Cache, pads: Sequence[int]) -> None:
+    def __init__(self, cache: Cache, pads: Sequence[int], length: int = 0) -> None:
         self.cache = cache
         self.pads = list(pads)
+        self.length = length
 
     @classmethod
     def of_rows(cls, rows: Sequence[KeptRow | None]) -> RowCache:
@@ -90,12 +92,7 @@ class RowCache:
                     torch.cat([_padded(part and part[1], values, length) for part in parts]),
                     number,
                 )
-        return cls(cache, [length - (len(row.ids) if row else 0) for row in rows])
-
-    @property
-    def length(self) -> int:
-        """Tokens of the longest row."""
-        return int(self.cache.get_seq_length()) if len(self.cache.layers) else 0
+        return cls(cache, [length - (len(row.ids) if row else 0) for row in rows], length)
 
     def mask(self, more: int, device: Any) -> torch.Tensor | None:
         """(rows, length + more), 1 where there is a token; None where nothing is padded."""
@@ -131,7 +128,7 @@ class RowCache:
                 layer.values.index_select(0, chosen)[:, :, common:],
                 number,
             )
-        return RowCache(cache, [pad - common for pad in pads])
+        return RowCache(cache, [pad - common for pad in pads], self.length - common)
 
     def beside(self, other: RowCache) -> RowCache:
         """The rows of both, this one's first."""
@@ -146,7 +143,7 @@ class RowCache:
                 number,
             )
         pads = [pad + length - part.length for part in (self, other) for pad in part.pads]
-        return RowCache(cache, pads)
+        return RowCache(cache, pads, length)
 
 
 def _padded(part: torch.Tensor | None, like: torch.Tensor, length: int) -> torch.Tensor:

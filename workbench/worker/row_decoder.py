@@ -87,6 +87,7 @@ class Voice:
         inputs = {name: value for name, value in inputs.items() if name in self._accepted}
         with self.speaking(adapters), torch.inference_mode():
             logits: torch.Tensor = self.model(**inputs).logits
+        cache.length += tokens.shape[1]
         return logits[:, -wanted:]
 
     def read_prompts(
@@ -115,7 +116,7 @@ class Voice:
         missing = [max(0, new - len(prompt)) for prompt in prompts]
         cache = RowCache.of_rows(known) if any(known) else self.empty_cache(len(prompts))
         if any(missing):
-            cache = RowCache(cache.cache, [p + m for p, m in zip(cache.pads, missing, strict=True)])
+            cache.pads = [pad + gap for pad, gap in zip(cache.pads, missing, strict=True)]
         padded = [
             [0] * gap + list(prompt[-new:]) for gap, prompt in zip(missing, prompts, strict=True)
         ]
@@ -324,7 +325,7 @@ def decode(
             rows = waiting.get(number, [])
             free = most - len(decoder.rows)
             # Coming in costs a copy of the cache, so rows come in several at a time.
-            room = not decoder.rows or (free >= most // 4 and not decoder.voice.stateful)
+            room = not decoder.rows or (free >= max(1, most // 4) and not decoder.voice.stateful)
             if rows and room:
                 count = same_length(rows[:free]) if decoder.voice.stateful else free
                 decoder.admit(rows[:count])
