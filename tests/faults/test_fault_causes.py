@@ -451,6 +451,7 @@ def test_rows_that_are_all_too_long(tiny: Path, tmp_path: Path) -> None:
     """Row 18: told once they are tokens, before the first step."""
     from workbench.recipe.recipe import apply_overrides
     from workbench.run.directory import create_run
+    from workbench.worker.answer_budget import AnswerBudget
     from workbench.worker.machine import fit_config
     from workbench.worker.run_writer import RunWriter
     from workbench.worker.stages import StageRun
@@ -460,7 +461,7 @@ def test_rows_that_are_all_too_long(tiny: Path, tmp_path: Path) -> None:
     file.write_text(apply_overrides(file.read_text(), ["max_length=8", 'eval_strategy="no"']))
     run = create_run(home(tmp_path / "home"), load_recipe(file))
     fit_config(run.config("dpo"), has_cuda=False)
-    stage = StageRun(run, RunWriter(run), "dpo", Start(None))
+    stage = StageRun(run, RunWriter(run), "dpo", Start(None), AnswerBudget())
     problem = explain(failure(stage.train))
     assert problem.what == "all 18 rows are longer than max_length (8 tokens)"
     assert "Raise max_length" in problem.next_step

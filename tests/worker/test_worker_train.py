@@ -26,6 +26,7 @@ from workbench.base.tail import read_jsonl
 from workbench.run.directory import RunDirectory
 from workbench.run.launch import launch, resume, stop
 from workbench.run.record import read_record, update_record
+from workbench.run.samples import read_samples
 from workbench.worker import train as train_process
 
 pytestmark = pytest.mark.model
@@ -75,7 +76,7 @@ def test_metrics_keep_trl_names_and_add_speed_and_memory(finished: RunDirectory)
 
 
 def test_probe_prompts_are_answered_before_and_after_each_stage(finished: RunDirectory) -> None:
-    samples = read_jsonl(finished.samples)
+    samples = [row for row in read_jsonl(finished.samples) if not row.get("checkpoint")]
     assert [row["side"] for row in samples] == ["base", "base", "sft", "sft", "dpo", "dpo"]
     assert samples[0]["prompt"] == "What is tea?"
     assert all(row["tokens"] > 0 or row["answer"] == "" for row in samples)
@@ -114,7 +115,7 @@ def test_stop_kill_and_resume_change_no_loss(new_run: MakeRun, finished: RunDire
         assert tokens == [row["num_tokens"] for row in log_rows(finished, stage)]
     resumed = [r["stage"] for r in read_jsonl(run.metrics) if r.get("event") == "resume"]
     assert resumed == ["sft", "dpo"]
-    sides = [row["side"] for row in read_jsonl(run.samples)]
+    sides = [row["side"] for row in read_jsonl(run.samples) if not row.get("checkpoint")]
     assert sides == ["base", "base", "sft", "sft", "dpo", "dpo"]
 
 
@@ -140,7 +141,7 @@ def test_a_run_that_lost_only_its_end_trains_no_further_step(
     assert again["train_loss"] == pytest.approx(results["dpo"]["train_loss"], abs=1e-4)
     for name in ("eval_loss", "eval_rewards/accuracies", "eval_rewards/margins"):
         assert again["eval"][name] == results["dpo"]["eval"][name]
-    answers = [[row["answer"] for row in read_jsonl(one.samples)] for one in (run, finished)]
+    answers = [{row.answer for row in read_samples(one)} for one in (run, finished)]
     assert answers[0] == answers[1]
     weights = [one.output("dpo") / "adapter_model.safetensors" for one in (run, finished)]
     assert weights[0].read_bytes() == weights[1].read_bytes()

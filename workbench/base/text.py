@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 # Escape sequences go whole (CSI, then the string kinds OSC, DCS, SOS, PM, APC, then two-byte ones),
 # so that their arguments do not stay behind as rubbish on the screen. A string that nobody closes
@@ -59,3 +60,16 @@ def _without_controls(text: str) -> str:
         return text
     text = _UNWANTED.sub("", text)
     return text if text.isascii() else _JOINERS.sub("", _SURROGATES.sub("\ufffd", text))
+
+
+def cells(text: str) -> int:
+    """Terminal columns that a text takes: wide letters count two, combining marks none."""
+    return sum(
+        0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF")
+        for letter in text
+    )
+
+
+def pad(text: str, width: int) -> str:
+    """The text, filled with blanks to `width` cells."""
+    return text + " " * (width - cells(text))

@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 
 from workbench.base.paths import Paths
-from workbench.cli.output import one_line, pad, print_json, size
+from workbench.base.text import pad
+from workbench.cli.output import one_line, print_json, size
 from workbench.run.devices import CPU, visible_slots
 from workbench.run.gpu_use import owners
 from workbench.run.gpus import NOT_INSTALLED, Gpu, GpuView, look

@@ -7,12 +7,11 @@ import os
 import shutil
 import sys
 import time
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 from workbench.base.files import json_safe
-from workbench.base.text import clean
+from workbench.base.text import cells, clean, pad
 
 FALLBACK_COLUMNS = 80
 # From which size on a number is counted in a unit: 1234 is still read at a glance.
@@ -44,14 +43,6 @@ def print_json(value: Any) -> None:
     print(json.dumps(json_safe(value), indent=2))
 
 
-def cells(text: str) -> int:
-    """Terminal columns that a text takes: wide letters count two, combining marks none."""
-    return sum(
-        0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF")
-        for letter in text
-    )
-
-
 def cut(text: str, width: int) -> str:
     """The text, shortened to `width` cells, an ellipsis where something is missing."""
     if cells(text) <= width:
@@ -59,11 +50,6 @@ def cut(text: str, width: int) -> str:
     while text and cells(text) > width - 1:
         text = text[:-1]
     return text + "…" if width > 0 else ""
-
-
-def pad(text: str, width: int) -> str:
-    """The text, filled with blanks to `width` cells."""
-    return text + " " * (width - cells(text))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
-from workbench.base.text import clean
-from workbench.cli.output import cells, pad
+from workbench.base.text import cells, clean, pad
 
 GAP = " | "
 MINIMUM_PANE_CELLS = 34

@@ -19,10 +19,11 @@ from workbench.judge.limits import MAX_ANSWERS, MAX_NEW_TOKENS
 
 
 def add_judging(commands: Commands) -> None:
-    """compare, votes, score."""
+    """compare, votes, score, timeline, report."""
     _add_compare(commands)
     _add_votes(commands)
     _add_score(commands)
+    _add_findings(commands)
 
 
 def _add_compare(commands: Commands) -> None:
@@ -184,3 +185,23 @@ def _add_judgement(score: argparse.ArgumentParser) -> None:
                        help="between two requests, for a rate limit")  # fmt: skip
     judge.add_argument("--lm-eval", metavar="TASKS", help="run lm_eval, if it is installed")
     judge.add_argument("--lm-eval-limit", type=count, metavar="N", help="examples of each task")
+
+
+def _add_findings(commands: Commands) -> None:
+    timeline = command(
+        commands,
+        "timeline",
+        "timeline:timeline",
+        "what each checkpoint answered to the recipe's prompts",
+        json=True,
+    )
+    report = command(
+        commands, "report", "report:report", "write all that is known of a run into one HTML file"
+    )
+    report.add_argument(
+        "--output", metavar="FILE", default="", help="default: report.html in the run directory"
+    )
+    report.add_argument("--markdown", action="store_true", help="Markdown instead of HTML")
+    report.add_argument("--force", action="store_true", help="replace a file that is there")
+    for parser in (timeline, report):
+        parser.add_argument("run", metavar="RUN", help=RUN_HELP)

@@ -270,6 +270,12 @@ class WorkbenchApp(App[int]):
         self.compare_run(run_id)
         self.call_after_refresh(self.push_screen, VoteScreen(run_id))
 
+    def show_timeline(self, run_id: str) -> None:
+        """Show what each checkpoint of a run answered, above the present screen."""
+        from workbench.tui.screens.timeline import TimelineScreen
+
+        self.push_screen(TimelineScreen(run_id))
+
     def action_show(self, mode: str) -> None:
         """Go to a screen."""
         if mode == self.current_mode:

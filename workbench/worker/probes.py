@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from workbench.base.tail import read_jsonl
 from workbench.run.directory import RunDirectory
+from workbench.run.samples import BASE, read_samples
+from workbench.worker.answer_budget import AnswerBudget
 from workbench.worker.decode import CancelCriteria
 from workbench.worker.run_writer import RunWriter
 
@@ -16,15 +18,30 @@ MAX_NEW_TOKENS = 96
 MAX_PROMPTS = 16
 
 
+@dataclass(frozen=True)
+class ProbeAnswer:
+    """One answer of a batch.
+
+    Attributes:
+        tokens: Its length, without an end token.
+        cut: It had no end token when the batch ended.
+    """
+
+    text: str
+    tokens: int
+    cut: bool
+
+
 def answered(run: RunDirectory, side: str) -> int:
     """How many probe prompts a side has answered before: a resumed run asks for the rest."""
-    return sum(row.get("side") == side for row in read_jsonl(run.samples))
+    return sum(one.side == side and not one.checkpoint for one in read_samples(run))
 
 
 def answer_probes(
     writer: RunWriter,
     trainer: Any,
     prompts: Sequence[str],
+    budget: AnswerBudget,
     *,
     side: str,
     stage: str,
@@ -32,32 +49,55 @@ def answer_probes(
     """Let a trainer's model answer all prompts in one greedy batch, into samples.jsonl.
 
     Args:
+        budget: learns the pace; these answers are not paid from it.
         side: `base` answers with the adapter off; a stage's name with the trained weights.
         stage: the stage that is about to begin or has ended.
         writer: writes the answers, and says after each token whether a stop has been asked for;
             nothing is kept then.
     """
-    run = writer.run
-    prompts = prompts[:MAX_PROMPTS][answered(run, side) :]
+    prompts = prompts[:MAX_PROMPTS][answered(writer.run, side) :]
     if not prompts or writer.stopping():
         return
     base = contextlib.nullcontext()
-    if side == "base" and hasattr(trainer.model, "disable_adapter"):
+    if side == BASE and hasattr(trainer.model, "disable_adapter"):
         base = trainer.model.disable_adapter()
     with base:
-        answers = generate_batch(trainer.model, trainer.processing_class, prompts, writer.stopping)
+        answers = generate_batch(
+            trainer.model, trainer.processing_class, prompts, writer.stopping, budget=budget
+        )
     if writer.stop_requested:
         return
-    step = trainer.state.global_step
-    for prompt, (text, tokens) in zip(prompts, answers, strict=True):
-        row = {"time": time.time(), "stage": stage, "step": step, "side": side, "prompt": prompt}
-        writer.append(run.samples, {**row, "answer": text, "tokens": tokens})
+    place = {"stage": stage, "step": trainer.state.global_step, "side": side}
+    write_answers(writer, prompts, answers, place)
+
+
+def write_answers(
+    writer: RunWriter,
+    prompts: Sequence[str],
+    answers: Sequence[ProbeAnswer],
+    place: Mapping[str, Any],
+) -> None:
+    """Append one line an answer to samples.jsonl.
+
+    Args:
+        place: Stage, step and side of the weights, and whether they are a checkpoint's.
+    """
+    for prompt, answer in zip(prompts, answers, strict=True):
+        row = {"time": time.time(), **place, "prompt": prompt, "answer": answer.text}
+        row |= {"tokens": answer.tokens, **({"cut": True} if answer.cut else {})}
+        writer.append(writer.run.samples, row)
 
 
 def generate_batch(
-    model: Any, tokenizer: Any, prompts: Sequence[str], stop: Callable[[], bool] = lambda: False
-) -> list[tuple[str, int]]:
-    """Greedy answers to single-turn prompts and their lengths in tokens.
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    stop: Callable[[], bool],
+    *,
+    limit: int = MAX_NEW_TOKENS,
+    budget: AnswerBudget,
+) -> list[ProbeAnswer]:
+    """Greedy answers to single-turn prompts, of at most `limit` tokens.
 
     The random state and the model's mode are left as they were, so that training goes on as if
     nothing had been asked.
@@ -66,6 +106,7 @@ def generate_batch(
 
     texts = [as_prompt(tokenizer, [{"role": "user", "content": prompt}]) for prompt in prompts]
     devices = [model.device] if model.device.type == "cuda" else []
+    began = time.monotonic()
     with (
         left_padding(tokenizer),
         torch.random.fork_rng(devices=devices),
@@ -77,7 +118,7 @@ def generate_batch(
         output = model.generate(
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
-            max_new_tokens=MAX_NEW_TOKENS,
+            max_new_tokens=limit,
             do_sample=False,
             temperature=None,
             top_p=None,
@@ -86,11 +127,13 @@ def generate_batch(
             stopping_criteria=[CancelCriteria(stop)],
             pad_token_id=tokenizer.pad_token_id,
         )
-    width = batch["input_ids"].shape[1]
+    rows = output[:, batch["input_ids"].shape[1] :].tolist()
+    budget.learn(time.monotonic() - began, len(rows[0]))
     answers = []
-    for row in output[:, width:].tolist():
+    for row in rows:
         kept = cut_at_end(row, end_tokens(model, tokenizer))
-        answers.append((tokenizer.decode(kept, skip_special_tokens=True).strip(), len(kept)))
+        text = tokenizer.decode(kept, skip_special_tokens=True).strip()
+        answers.append(ProbeAnswer(text, len(kept), cut=len(kept) == len(row)))
     return answers
 
 

@@ -14,7 +14,9 @@ from workbench.recipe.recipe import load_recipe
 from workbench.run.checkpoints import choose, step_of
 from workbench.run.directory import RunDirectory
 from workbench.worker import checkpoints, dataset, machine, probes
+from workbench.worker.answer_budget import AnswerBudget
 from workbench.worker.callbacks import EvaluationStoppedError, RunCallback, mean_loss
+from workbench.worker.checkpoint_answers import CheckpointAnswers
 from workbench.worker.explain import explain_data
 from workbench.worker.packed_scoring import causal_model, use_packed_rows
 from workbench.worker.reference_scores import (
@@ -50,11 +52,12 @@ def run_stages(run: RunDirectory, writer: RunWriter) -> None:
     record = writer.record()
     weights = Path(record.start_adapter) if record.start_adapter else None
     start = Start(weights, record.start_reference)
+    budget = AnswerBudget()
     for stage in record.stages:
         if stage not in record.results:
             writer.check_stop()
             writer.update(stage=stage, step=0, max_steps=0)
-            StageRun(run, writer, stage, start).train()
+            StageRun(run, writer, stage, start, budget).train()
             machine.give_back_memory()
         start = Start(run.output(stage))
 
@@ -64,13 +67,22 @@ class StageRun:
 
     Args:
         start: what an earlier stage or run has left.
+        budget: of the answers at checkpoints, of all stages together.
     """
 
-    def __init__(self, run: RunDirectory, writer: RunWriter, stage: str, start: Start) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        writer: RunWriter,
+        stage: str,
+        start: Start,
+        budget: AnswerBudget,
+    ) -> None:
         self.run = run
         self.writer = writer
         self.stage = stage
         self.start = start
+        self.budget = budget
         self.config = parse_config(stage, run.config(stage))
         self.callback = RunCallback(writer, stage)
         self.began = time.monotonic()
@@ -85,24 +97,26 @@ class StageRun:
         data = load_data(self.config, self.run.path)
         self.writer.check_stop()
         self.writer.progress(f"{self.stage}: loading {self.config.model.model_name_or_path}")
+        recipe = load_recipe(self.run.recipe)
+        prompts = recipe.probe_prompts
+        # Before the other callback, which takes the clock of the speed up again after a save.
+        answers = CheckpointAnswers(self.writer, self.stage, prompts, self.budget)
         trainer = make_trainer(
             self.config,
             self.start,
             self.writer.note,
             train_dataset=data.train,
             eval_dataset=data.evaluation,
-            callbacks=[self.callback],
+            callbacks=[answers, self.callback],
         )
-        recipe = load_recipe(self.run.recipe)
         if recipe.shared_prefix:
             self.pack_rows(trainer)
         self.saver = Saver(self.run, self.writer, self.stage, trainer)
         self.write_counts(data, trainer)
-        prompts = recipe.probe_prompts
         self.writer.check_stop()
         if prompts and not self.start.weights:
             self.writer.progress(f"{self.stage}: the base model answers the probe prompts")
-            probes.answer_probes(self.writer, trainer, prompts, side="base", stage=self.stage)
+            self.ask(trainer, prompts, "base")
         with self.writer.uninterrupted():
             self.run_trainer(trainer, checkpoint)
             self.finish(trainer, prompts)
@@ -220,8 +234,14 @@ class StageRun:
         """Let the trained weights answer the probe prompts; False when a stop came before."""
         if prompts:
             self.writer.progress(f"{self.stage}: the tuned model answers the probe prompts")
-            probes.answer_probes(self.writer, trainer, prompts, side=self.stage, stage=self.stage)
+            self.ask(trainer, prompts, self.stage)
         return not self.writer.stop_requested
+
+    def ask(self, trainer: Any, prompts: tuple[str, ...], side: str) -> None:
+        """Let a side answer the probe prompts, where it has not done so before."""
+        probes.answer_probes(
+            self.writer, trainer, prompts, self.budget, side=side, stage=self.stage
+        )
 
     def evaluate(self, trainer: Any) -> dict[str, float]:
         """The held-out metrics of the final weights; evaluated anew only if that is not done.

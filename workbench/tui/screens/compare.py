@@ -54,6 +54,7 @@ class CompareScreen(TalkScreen):
         _key("f5,s", "side", "Side", "Choose who answers in the focused pane", shown="f5"),
         _key("f9,v", "view", "View", "Plain, differences, or what tuning changed", shown="f9"),
         _key("f6", "vote", "Vote", "Vote blind: which is better?", shown="f6"),
+        _key("f7", "timeline", "Timeline", "What each checkpoint answered", shown="f7"),
         _key("escape", "stop", "Stop", "Cancel the answers, or leave the prompt line", shown="esc"),
         Binding("f1,question_mark", "app.help", "Help", key_display="f1", id="compare.help"),
         _key("ctrl+n", "new", "New", "Begin a new conversation", shown="^n"),
@@ -278,6 +279,11 @@ class CompareScreen(TalkScreen):
         self._talk.index = (self._talk.index + by) % count
         self.panes.show_index()
         self._show_around()
+
+    def action_timeline(self) -> None:
+        """Show what each checkpoint of this run answered."""
+        if self._run_id:
+            self.bench.show_timeline(self._run_id)
 
     def action_vote(self) -> None:
         """Vote blind on this run's answers; its models here make room for those of the vote."""

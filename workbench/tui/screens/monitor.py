@@ -100,6 +100,15 @@ class MonitorScreen(WorkbenchScreen):
             tooltip="Copy the path of the run directory",
         ),
         Binding(
+            "T",
+            "timeline",
+            "Timeline",
+            show=False,
+            key_display="T",
+            id="monitor.timeline",
+            tooltip="What each checkpoint answered to the recipe's prompts",
+        ),
+        Binding(
             "escape",
             "back",
             "Runs",
@@ -348,6 +357,11 @@ class MonitorScreen(WorkbenchScreen):
         """Measure base and tuned model of this run, or show what was measured."""
         if self._view is not None:
             self.bench.scoring.score(self._view.row)
+
+    def action_timeline(self) -> None:
+        """Show what each checkpoint of this run answered."""
+        if self._watcher is not None:
+            self.bench.show_timeline(self._watcher.run.id)
 
     def action_stop(self) -> None:
         """Stop the run, after a question."""

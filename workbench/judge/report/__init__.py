@@ -1,0 +1,1 @@
+"""Everything that is known of a run, as one file that somebody can be shown."""
