@@ -17,8 +17,9 @@ from workbench.judge.answers import Sampling
 from workbench.run.directory import RunDirectory
 from workbench.run.record import read_record
 from workbench.run.sides import find_side
-from workbench.worker.answerer import MOST_ROWS, Answerer
+from workbench.worker.answerer import Answerer
 from workbench.worker.requests import prompt_ids
+from workbench.worker.row_cache import MOST_ROWS
 from workbench.worker.row_decoder import Voice, processors
 
 pytestmark = pytest.mark.model

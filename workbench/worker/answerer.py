@@ -19,12 +19,10 @@ from workbench.worker.requests import (
     read_messages,
     read_sampling,
 )
-from workbench.worker.row_cache import KeptRow, fitting_rows
+from workbench.worker.row_cache import KeptRow, most_rows
 from workbench.worker.row_decoder import Decoder, Row, common_length, decode
 from workbench.worker.side_models import Loaded, SideModels
 
-MOST_ROWS = {"cpu": 32, "cuda": 256}
-"""More rows are no faster."""
 FLUSH_SECONDS = 0.05
 MOST_KEPT = 2
 
@@ -213,15 +211,9 @@ class Answerer:
             return may_go_on()
 
         decoders, waiting = self._decoders(task, let_go)
-        most = MOST_ROWS.get(self.models.base.device.type, MOST_ROWS["cuda"])
         longest = max(len(row.prompt) + row.limit for row in task.rows.values())
         together = task.answers * len(task.loaded) if task.streams else 1
-        decode(
-            decoders,
-            waiting,
-            max(together, min(most, fitting_rows(self.models.base, longest))),
-            going,
-        )
+        decode(decoders, waiting, max(together, most_rows(self.models.base, longest)), going)
         if task.streams:
             for row in task.rows.values():
                 emit("answer", **_fields(row.answer))

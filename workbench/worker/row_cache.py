@@ -11,6 +11,8 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 SPARE_TOKENS = 128
+MOST_ROWS = {"cpu": 32, "cuda": 256}
+"""More rows are no faster."""
 CACHE_SHARE = 0.2
 """Of the free memory: growing and picking rows copies the cache, one layer at a time or whole."""
 
@@ -48,8 +50,8 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         return self._room[which][:, :, :end]
 
 
-def fitting_rows(model: Any, tokens: int) -> int:
-    """How many rows of so many tokens may be in a batch: their cache takes part of what is free."""
+def most_rows(model: Any, tokens: int) -> int:
+    """How many rows of so many tokens a batch takes: as many as help, and as fit the memory."""
     if model.device.type == "cuda":
         free = torch.cuda.mem_get_info(model.device)[0]
     else:
@@ -60,7 +62,8 @@ def fitting_rows(model: Any, tokens: int) -> int:
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     layers = getattr(config, "num_hidden_layers", 1)
     token_bytes = 2 * layers * kept * size * model.dtype.itemsize
-    return max(1, int(CACHE_SHARE * free / (tokens * token_bytes)))
+    helping = MOST_ROWS.get(model.device.type, MOST_ROWS["cuda"])
+    return max(1, min(helping, int(CACHE_SHARE * free / (tokens * token_bytes))))
 
 
 @dataclass

@@ -51,7 +51,7 @@ class Voice:
     _accepted: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._accepted = frozenset(inspect.signature(self.model.forward).parameters)
+        self._accepted = frozenset(inspect.signature(type(self.model).forward).parameters)
 
     @property
     def stateful(self) -> bool:

@@ -30,7 +30,7 @@ from workbench.worker.deep_check import Reporter
 from workbench.worker.explain import explain
 from workbench.worker.guard import report_of
 
-SAMPLED_AT_ONCE, SFT_AT_ONCE = 24, 8
+SAMPLED_AT_ONCE, SFT_AT_ONCE = 32, 8
 HASH_DIGITS = 12
 WEIGHT_FILES = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")
 

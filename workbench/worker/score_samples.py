@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from workbench.worker.decode import CancelCriteria
+from workbench.judge.answers import Sampling
+from workbench.worker.decode import Answer
 from workbench.worker.probes import end_tokens, evaluating
+from workbench.worker.row_cache import most_rows
+from workbench.worker.row_decoder import Decoder, Row, Voice, decode
+from workbench.worker.side_layers import BASE_ADAPTER
 
 
 @dataclass(frozen=True)
@@ -40,43 +43,35 @@ def sample_answers(
     max_new_tokens: int,
     temperature: float,
     seed: int,
-    stop: Callable[[], bool] = lambda: False,
 ) -> list[Sampled]:
-    """One answer to each prompt, drawn in one batch.
+    """One answer to each prompt, drawn as rows of a batch.
 
     At temperature 1 they come from the model's own distribution: nothing of it is cut off
-    (top_p, top_k) or bent (penalties), which an estimate of the KL needs.
+    (top_p, top_k) or bent (penalties), which an estimate of the KL needs. Prompt k is answered with
+    the noise of seed + k, whichever side answers.
 
     Args:
+        model: with the side's weights switched on; PEFT's wrapping may be around it.
         prompts: Token ids.
         temperature: 0 is greedy.
     """
-    width = max(len(prompt) for prompt in prompts)
-    pad = tokenizer.pad_token_id
-    rows = [[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts]
-    seen = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    ends = end_tokens(model, tokenizer)
-    torch.manual_seed(seed)
-    with torch.no_grad(), evaluating(model):
-        output = model.generate(
-            input_ids=torch.tensor(rows, device=model.device),
-            attention_mask=torch.tensor(seen, device=model.device),
-            max_new_tokens=max_new_tokens,
-            do_sample=temperature > 0,
-            temperature=temperature if temperature > 0 else None,
-            top_p=1.0 if temperature > 0 else None,
-            top_k=0 if temperature > 0 else None,
-            repetition_penalty=1.0,
-            use_cache=True,
-            stopping_criteria=[CancelCriteria(stop)],
-            pad_token_id=pad,
-            eos_token_id=sorted(ends) or None,
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    ends = frozenset(end_tokens(inner, tokenizer))
+    voice = Voice(inner, lambda _: contextlib.nullcontext(), ends)
+    rows = [
+        Row(
+            Answer("", tokenizer, prompt=number),
+            list(prompt),
+            BASE_ADAPTER,
+            max_new_tokens,
+            seed=(seed + number) % 2**63,
         )
-    return [_answer(row, ends, tokenizer) for row in output[:, width:].tolist()]
-
-
-def _answer(row: list[int], ends: set[int], tokenizer: Any) -> Sampled:
-    last = next((place for place, token in enumerate(row) if token in ends), None)
-    ids = row if last is None else row[: last + 1]
-    text = tokenizer.decode(ids, skip_special_tokens=True).strip()
-    return Sampled(ids, text, "length" if last is None else "eos")
+        for number, prompt in enumerate(prompts)
+    ]
+    sampling = Sampling(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    longest = max(len(prompt) for prompt in prompts) + max_new_tokens
+    with evaluating(model):
+        waiting = {0: sorted(rows, key=lambda row: -len(row.prompt))}
+        most = most_rows(inner, longest)
+        decode([Decoder(voice, sampling)], waiting, most, lambda: True)
+    return [Sampled(row.ids, row.answer.text.strip(), row.answer.finish) for row in rows]
