@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from workbench.base.paths import Paths
+from workbench.recipe import snapshot
 from workbench.recipe.recipe import Recipe, load_recipe
 
 FLAT_RECIPE = """\
@@ -19,6 +20,13 @@ dataset_name: org/pairs
 beta: 0.1  # how far from the reference
 learning_rate: 5e-5
 """
+
+
+@pytest.fixture(autouse=True)
+def known_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped description of the settings serves, whatever the index gave this morning."""
+    versions = {name: snapshot.shipped()["versions"][name] for name in snapshot.SOURCES}
+    monkeypatch.setattr(snapshot, "installed_versions", lambda folders=(): versions)
 
 
 @pytest.fixture

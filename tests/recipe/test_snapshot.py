@@ -13,6 +13,11 @@ from workbench.recipe import snapshot
 from workbench.recipe.schema import load_schema, renew_schema
 
 
+@pytest.fixture
+def known_versions() -> None:
+    """Here the installed versions are what it is about."""
+
+
 def test_versions_are_those_of_the_installed_packages() -> None:
     assert snapshot.installed_versions() == {name: version(name) for name in snapshot.SOURCES}
 

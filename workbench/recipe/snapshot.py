@@ -45,24 +45,28 @@ def installed_versions(folders: Iterable[str] = ()) -> dict[str, str]:
     return versions
 
 
+def shipped() -> dict[str, Any]:
+    """The description that comes with the project."""
+    found: dict[str, Any] = json.loads(SHIPPED_SNAPSHOT.read_text(encoding="utf-8"))
+    return found
+
+
 def read_snapshot() -> dict[str, Any]:
     """The description of the installed versions, else the shipped one."""
-    shipped: dict[str, Any] = json.loads(SHIPPED_SNAPSHOT.read_text(encoding="utf-8"))
-    versions = installed_versions()
-    if not _differs(shipped, versions):
-        return shipped
+    ours, versions = shipped(), installed_versions()
+    if not _differs(ours, versions):
+        return ours
     try:
         own = json.loads(_own_file(versions).read_text(encoding="utf-8"))
-        return own if {"versions", "fields", "launch"} <= own.keys() else shipped
+        return own if {"versions", "fields", "launch"} <= own.keys() else ours
     except (OSError, ValueError, AttributeError):
-        return shipped
+        return ours
 
 
 def is_outdated() -> bool:
     """Whether other versions are installed than any description at hand is of."""
-    shipped = json.loads(SHIPPED_SNAPSHOT.read_text(encoding="utf-8"))
     versions = installed_versions()
-    return _differs(shipped, versions) and not _own_file(versions).exists()
+    return _differs(shipped(), versions) and not _own_file(versions).exists()
 
 
 def describe_installed() -> None:
@@ -93,9 +97,9 @@ def describe_installed() -> None:
         raise ProblemError(Problem(what, "", hint, "warning")) from None
 
 
-def _differs(shipped: dict[str, Any], versions: dict[str, str]) -> bool:
+def _differs(ours: dict[str, Any], versions: dict[str, str]) -> bool:
     """Whether an installed version is not the shipped one; a missing package tells nothing."""
-    return any(shipped["versions"].get(name) != found for name, found in versions.items())
+    return any(ours["versions"].get(name) != found for name, found in versions.items())
 
 
 def _own_file(versions: dict[str, str]) -> Path:

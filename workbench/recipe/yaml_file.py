@@ -13,6 +13,7 @@ from workbench.base.problems import Problem
 
 Path = tuple[str | int, ...]
 SIZE_LIMIT_CHARACTERS = 1_000_000
+TOO_DEEP = "the file is nested too deeply or too long for a recipe"
 DEPTH_LIMIT = 50
 QUOTED = ("'", '"', "|", ">")
 NODE_LIMIT = 20_000
@@ -109,7 +110,10 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, source: str) -> Prob
     if mark and line and line[0][mark.column : mark.column + 1] == "\t":
         what = "this is not valid YAML: a tab stands where only spaces can"
         return Problem(what, where, "Indent with spaces.")
-    what = f"this is not valid YAML: {error.problem or error.context}"
+    reason = str(error.problem or error.context)
+    if "nesting depth" in reason:  # PyYAML 6.0.4 counts before it hands anything on
+        return Problem(TOO_DEEP, where, "Write it flatter.")
+    what = f"this is not valid YAML: {reason}"
     return Problem(what, where, "Check quotes, brackets and indentation.")
 
 
@@ -129,7 +133,7 @@ def _guard(text: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > DEPTH_LIMIT or count > NODE_LIMIT:
-            raise ValueError("the file is nested too deeply or too long for a recipe")
+            raise ValueError(TOO_DEEP)
 
 
 class _Builder:

@@ -30,6 +30,8 @@ from workbench.worker.row_cache import GrowingLayer, KeptRow, RowCache
 
 PIECE_TOKENS = 4096
 """Tokens of all rows that are read at once: bounds the activations of a long prompt."""
+CACHE_NAMES = ("cache", "past_key_values", "cache_params")
+"""What models call their cache: since transformers 5.24, before it, and state space models."""
 PLAIN_ATTENTION = ("full_attention", "sliding_attention", "chunked_attention")
 
 
@@ -49,9 +51,11 @@ class Voice:
     ends: frozenset[int]
     together: bool = False
     _accepted: frozenset[str] = field(init=False)
+    _cache_name: str = field(init=False)
 
     def __post_init__(self) -> None:
         self._accepted = frozenset(inspect.signature(type(self.model).forward).parameters)
+        self._cache_name = next(name for name in CACHE_NAMES if name in self._accepted)
 
     @property
     def stateful(self) -> bool:
@@ -80,7 +84,7 @@ class Voice:
             "input_ids": tokens,
             "attention_mask": mask,
             "position_ids": (places[None, :] - pads[:, None]).clamp(min=0),
-            "past_key_values": cache.cache,
+            self._cache_name: cache.cache,
             "use_cache": True,
             "logits_to_keep": wanted,
         }

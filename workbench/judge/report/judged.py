@@ -139,7 +139,7 @@ def _slices(score: Mapping[str, Any], side: str, name: str) -> list[Block]:
 def _votes(facts: Facts) -> list[Block]:
     found = facts.votes
     if not found.pairs:
-        return [Missing("Nobody has voted yet.", f"dpo-workbench vote {facts.run}")]
+        return [Missing("Nobody has voted yet.", f"dpo-workbench votes cast {facts.run}")]
     blocks: list[Block] = []
     for pair in found.pairs:
         agreed = found.agreement.get((pair.first, pair.second))
