@@ -100,6 +100,8 @@ def test_an_adapter_that_prefers_the_chosen_is_not_flagged() -> None:
 def test_length_is_not_spoken_of_where_it_cannot_be_told() -> None:
     same = [pair(row, (-5, -10), tokens=(20, 10)) for row in range(20)]
     assert summary_of(same)["rewards"]["tuned"]["length"]["verdict"] == "cannot be told"
+    shorter = [pair(row, (-5, -10 - row % 7), tokens=(10, 20 + row % 5)) for row in range(20)]
+    assert summary_of(shorter)["rewards"]["tuned"]["length"]["verdict"] == "cannot be told"
     few = lengthening(5)
     assert summary_of(few)["rewards"]["tuned"]["length"]["verdict"] == "cannot be told"
     wrong = [pair(row, (-20, -10 - row), tokens=(20, 10 + row)) for row in range(9)]

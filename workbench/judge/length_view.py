@@ -34,7 +34,8 @@ def length_view(
     A preference is called mostly length where the margin goes with the length difference
     (a correlation of at least 0.3 either way) and either nothing is left of it at equal length
     (the interval of the intercept holds 0 or lies below it), or the pairs in which length speaks
-    for the rejected answer are lost by more than chance.
+    for the rejected answer are lost by more than chance. Where the chosen answer is the longer one
+    in all pairs, or in none, equal length is only extrapolated to, and it cannot be told.
     """
     differences = [float(chosen - rejected) for chosen, rejected in tokens]
     correlation = pearson(differences, margins)
@@ -77,6 +78,8 @@ def _verdict(
     lost = against["n"] > 0 and against["high"] < 0.5
     if abs(correlation) >= STRONG_CORRELATION and (low <= 0 or lost):
         return "mostly length"
+    if not (longer["n"] and shorter["n"]):
+        return "cannot be told"
     return "not only length"
 
 

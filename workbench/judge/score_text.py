@@ -159,13 +159,15 @@ def _slices(slices: Sequence[Row], side: str) -> list[str]:
 
 
 def _length(view: Row, side: str) -> list[str]:
-    lines = [f"Is it length? {side}: {view['verdict']}."]
+    both = view["longer"]["n"] and view["shorter"]["n"]
+    reason = "" if both else ", for no pair lies on the other side of equal length"
+    lines = [f"Is it length? {side}: {view['verdict']}{reason}."]
     longer, shorter = (
         f"{estimate(view[name], share=True)} of {view[name]['n']}" for name in ("longer", "shorter")
     )
     lines.append(_columns("right, chosen is longer", longer))
     lines.append(_columns("right, chosen is shorter", shorter))
-    if "equal_margin" in view:
+    if "equal_margin" in view and both:
         correlation = f"{number(view['correlation'], 2)}, {number(view['slope'], 2)} a token"
         lines.append(_columns("margin with length", correlation))
         lines.append(_columns("margin at equal length", estimate(view["equal_margin"])))
