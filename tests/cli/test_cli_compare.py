@@ -11,10 +11,11 @@ from workbench.base.problems import ProblemError
 from workbench.cli import main
 from workbench.cli.compare import How, ask
 from workbench.cli.compare_batch import batch_name
-from workbench.judge.answers import Event, Sampling
+from workbench.judge.answers import Sampling
 from workbench.judge.comparisons import load_comparisons
 from workbench.run.directory import RunDirectory
 from workbench.run.sides import Side
+from workbench.run.worker_events import Event
 
 Capture = pytest.CaptureFixture[str]
 MakeRun = Callable[..., RunDirectory]

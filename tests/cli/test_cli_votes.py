@@ -12,13 +12,14 @@ from vote_helpers import HOSTILE, keep_answers, prompts, ready_sitting, vote
 
 from workbench.base.paths import Paths
 from workbench.cli import main
-from workbench.judge.answers import Event, Sampling
+from workbench.judge.answers import Sampling
 from workbench.judge.comparisons import load_comparisons
 from workbench.judge.sittings import list_sittings, new_sitting
 from workbench.judge.votes import load_votes
 from workbench.recipe.recipe import load_recipe
 from workbench.run.directory import RunDirectory
 from workbench.run.sides import Side
+from workbench.run.worker_events import Event
 
 Capture = pytest.CaptureFixture[str]
 MakeRun = Callable[..., RunDirectory]

@@ -10,10 +10,10 @@ import pytest
 
 from workbench.judge.answers import (
     AnswerProcess,
-    Event,
     Sampling,
 )
 from workbench.run.directory import RunDirectory
+from workbench.run.worker_events import Event
 
 WAIT_SECONDS = 10.0
 HELLO = [{"role": "user", "content": "Hello"}]

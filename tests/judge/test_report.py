@@ -19,7 +19,7 @@ from workbench.judge.report.html import as_html
 from workbench.judge.report.markdown import as_markdown
 from workbench.judge.report.sections import build
 from workbench.judge.report.svg import Chart, Series, draw, ticks
-from workbench.judge.report.words import estimate, verdict
+from workbench.judge.report.words import verdict
 from workbench.recipe.recipe import Recipe
 from workbench.run.directory import RunDirectory, create_run
 from workbench.run.record import update_record
@@ -159,10 +159,6 @@ def test_a_score_and_what_got_worse(run: RunDirectory) -> None:
 
 
 def test_no_claim_stands_without_its_interval() -> None:
-    sure = {"value": 1.0, "low": 1.0, "high": 1.0, "n": 12}
-    assert estimate(sure, share=True) == "100 % (76 % to 100 %)"
-    assert estimate({"value": 0.5}) == "0.5 (no interval)"
-    assert estimate(None) == "-"
     first, second = verdict(None, {}, ())
     assert "not known" in first
     assert "not known" in second

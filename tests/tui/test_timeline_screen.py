@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Static
-from tui_fakes import HOSTILE, make_run
+from textual.widgets import Input, Static
+from tui_fakes import HOSTILE, FakeAnswers, make_run
 from tui_waiting import until
 
 from workbench.base.paths import Paths
@@ -19,6 +19,7 @@ from workbench.tui.app import WorkbenchApp
 from workbench.tui.screens.compare import CompareScreen
 from workbench.tui.screens.timeline import TimelineScreen
 from workbench.tui.timeline import slider, visible
+from workbench.tui.widgets.answer_panes import AnswerPanes
 
 MakeApp = Callable[..., WorkbenchApp]
 
@@ -43,6 +44,23 @@ async def opened(app: WorkbenchApp, pilot: Pilot[Any], key: str = "f7") -> None:
         lambda: isinstance(app.screen, TimelineScreen) and app.screen._timeline is not None,
         "the timeline is read",
     )
+
+
+async def asking(app: WorkbenchApp, pilot: Pilot[Any]) -> None:
+    await until(
+        pilot,
+        lambda: (
+            isinstance(app.screen, CompareScreen)
+            and isinstance(app.focused, Input)
+            and not app.asked_sides
+        ),
+        "the prompt line",
+    )
+
+
+def titles(app: WorkbenchApp) -> list[str]:
+    """Who answers in each pane."""
+    return [str(pane.border_title) for pane in app.screen.query_one(AnswerPanes).used]
 
 
 @pytest.fixture
@@ -128,6 +146,65 @@ async def test_a_run_without_answers_says_what_would_come(make_app: MakeApp, pat
         await opened(app, pilot)
         assert "probe_prompts" in text_of(app, "#none")
         await pilot.press("left", "down", "b", "g", "enter")
+
+
+async def test_enter_lets_base_and_the_checkpoint_answer(
+    make_app: MakeApp, run: RunDirectory, answers: list[FakeAnswers]
+) -> None:
+    for step in (40, 80):
+        (run.output("dpo") / f"checkpoint-{step}").mkdir(parents=True)
+    app = make_app(screen="monitor")
+    async with app.run_test(size=(160, 40)) as pilot:
+        await opened(app, pilot, "T")
+        await pilot.press("left", "enter")
+        await asking(app, pilot)
+        assert titles(app) == ["base", "dpo step 40"]
+        await pilot.press(*"Why?", "enter")
+        await until(pilot, lambda: answers and answers[-1].requests, "the request")
+        assert answers[-1].sides == [("base", "dpo:40")]
+        # While they answer nothing changes.
+        await pilot.press("f7")
+        await until(pilot, lambda: isinstance(app.screen, TimelineScreen))
+        await until(pilot, lambda: "[80" in text_of(app, "#slider"))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen) and not app.asked_sides)
+        assert titles(app) == ["base", "dpo step 40"]
+        answers[-1].answer(1, "Well.", "Because.", sides=("base", "dpo:40"))
+        await until(pilot, lambda: "done" in text_of(app, "#head"))
+        await pilot.press("f7")
+        await until(pilot, lambda: isinstance(app.screen, TimelineScreen))
+        await until(pilot, lambda: "[80" in text_of(app, "#slider"))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen) and not app.asked_sides)
+        assert titles(app) == ["base", "dpo step 80"]
+
+
+async def test_at_its_end_the_stage_answers_and_the_base_model_changes_no_side(
+    make_app: MakeApp, run: RunDirectory
+) -> None:
+    answer(run, 120, "Why?", "Because.")
+    (run.output("dpo")).mkdir(exist_ok=True)
+    app = make_app(screen="compare")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot)
+        await pilot.press("end", "enter")
+        await asking(app, pilot)
+        assert titles(app) == ["base", "dpo"]
+        app.show_timeline(run.id)
+        await until(pilot, lambda: isinstance(app.screen, TimelineScreen) and app.screen._timeline)
+        await pilot.press("home", "enter")
+        await asking(app, pilot)
+        assert titles(app) == ["base", "dpo"]
+
+
+async def test_deleted_weights_are_not_compared(make_app: MakeApp, run: RunDirectory) -> None:
+    app = make_app(screen="compare")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: app._notifications)
+        assert "save_total_limit" in next(iter(app._notifications)).message
+        assert isinstance(app.screen, TimelineScreen)
 
 
 def test_the_slider_fits_and_keeps_the_chosen_place_in_sight() -> None:

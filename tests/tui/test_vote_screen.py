@@ -23,6 +23,7 @@ from workbench.judge.votes import load_votes
 from workbench.run.directory import RunDirectory
 from workbench.run.sides import Side
 from workbench.tui.app import WorkbenchApp
+from workbench.tui.conversation import Seat
 from workbench.tui.dialogs.line import LineDialog
 from workbench.tui.dialogs.name import NameDialog
 from workbench.tui.dialogs.pick import PickDialog
@@ -330,6 +331,7 @@ async def test_export_and_train_from_the_result(
         assert len((paths.recipes / f"{name}.jsonl").read_text().splitlines()) == 3
         assert "trained on votes" in (paths.recipes / f"{name}.yaml").read_text()
         await until(pilot, lambda: not app.screen.query_one("#yes").disabled)
+        assert "starts from small's final adapter" in text_of(app, "#summary")
         await pilot.press("enter")
         await until(pilot, lambda: len(list(paths.runs.iterdir())) == 2)
         child = next(one for one in paths.runs.iterdir() if one.name != run.id)
@@ -360,6 +362,22 @@ async def test_from_the_runs_and_a_file_of_prompts(
         await until(pilot, lambda: isinstance(app.screen, VoteScreen))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+
+
+async def test_the_sides_of_the_panes_are_offered_first(
+    make_app: MakeApp, run: RunDirectory
+) -> None:
+    app = make_app(screen="compare")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.rows)
+        app.compare_run(run.id, (Seat("dpo", "dpo"), Seat("base", "base")))
+        await until(pilot, lambda: not app.asked_sides)
+        await go_to_vote(app, pilot)
+        await pilot.press("home", "enter")
+        await picking(app, pilot, "two sides")
+        assert isinstance(app.screen, PickDialog)
+        words = [option.plain for option in app.screen._options]
+        assert words == ["dpo and base", "base and tuned (dpo)"]
 
 
 async def test_escape_from_the_first_choice_leaves(make_app: MakeApp, run: RunDirectory) -> None:

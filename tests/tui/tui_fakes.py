@@ -274,9 +274,11 @@ class FakeAnswers:
         self.closed = True
         self.alive = False
 
-    def answer(self, number: int, base: str, tuned: str) -> None:
+    def answer(
+        self, number: int, base: str, tuned: str, sides: Sequence[str] = ("base", "tuned")
+    ) -> None:
         """Both sides stream a text and end."""
-        for side, text in (("base", base), ("tuned", tuned)):
+        for side, text in zip(sides, (base, tuned), strict=True):
             self.emit({"event": "text", "id": number, "side": side, "text": text})
             self.emit(
                 {

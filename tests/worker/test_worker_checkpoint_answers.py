@@ -104,6 +104,17 @@ def test_nothing_is_asked_where_the_share_is_too_small(clock: Clock) -> None:
     assert budget.tokens() == 0
 
 
+def test_one_slow_batch_counts_half(clock: Clock) -> None:
+    budget = AnswerBudget(clock)
+    clock.now += 100.0
+    budget.learn(1.0, 10)
+    assert budget.tokens() == 50
+    budget.learn(3.0, 10)
+    assert budget.tokens() == 25
+    budget.learn(1.0, 10)
+    assert budget.tokens() == 33
+
+
 def test_the_last_step_and_a_failed_save_are_not_asked(
     run: RunDirectory, clock: Clock, asked: list[Any]
 ) -> None:

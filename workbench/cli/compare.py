@@ -14,12 +14,13 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.cli.compare_text import as_json, print_comparison, weights_lines
 from workbench.cli.execute import BAD_USAGE
 from workbench.cli.output import one_line, print_json
-from workbench.judge.answers import SIDES, AnswerProcess, Event, Sampling
+from workbench.judge.answers import SIDES, AnswerProcess, Sampling
 from workbench.judge.comparisons import Asked, save_comparison
 from workbench.judge.prompts import Prompt, find_prompts, read_prompts
 from workbench.recipe.recipe import load_recipe
 from workbench.run.directory import RunDirectory, find_run
 from workbench.run.sides import parse_sides
+from workbench.run.worker_events import Event
 
 Say = Callable[[str], None]
 Comparison = dict[str, Any]

@@ -16,12 +16,13 @@ from workbench.base.text import clean
 from workbench.cli.compare import Comparison, How, Say, facts_of, failed
 from workbench.cli.compare_text import weights_lines
 from workbench.cli.output import duration, one_line
-from workbench.judge.answers import AnswerProcess, Event
+from workbench.judge.answers import AnswerProcess
 from workbench.judge.comparisons import Asked, load_comparisons, save_comparison
 from workbench.judge.prompts import Prompt
 from workbench.run.checkpoints import file_hash
 from workbench.run.directory import RunDirectory
 from workbench.run.sides import find_side
+from workbench.run.worker_events import Event
 
 HASHED = ("adapter_model.safetensors",)
 STAMPED = ("model.safetensors", "model.safetensors.index.json")

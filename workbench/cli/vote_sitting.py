@@ -12,13 +12,14 @@ from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.cli.output import columns, one_line
 from workbench.cli.panes import side_by_side
-from workbench.judge.answers import AnswerProcess, Event, Sampling
+from workbench.judge.answers import AnswerProcess, Sampling
 from workbench.judge.booth import Booth
 from workbench.judge.prompts import find_prompts, read_prompts
 from workbench.judge.sittings import KEPT, Place, Sitting, list_sittings, new_sitting
 from workbench.judge.votes import BOTH_BAD, LEFT, RIGHT, SKIP, TIE
 from workbench.run.directory import RunDirectory
 from workbench.run.sides import parse_sides
+from workbench.run.worker_events import Event
 
 KEYS = {
     "l": LEFT, "1": LEFT, "r": RIGHT, "2": RIGHT, "t": TIE, "0": TIE, "b": BOTH_BAD, "s": SKIP,

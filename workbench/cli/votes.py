@@ -10,6 +10,7 @@ from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.cli.execute import report
 from workbench.cli.output import one_line, print_json, table
+from workbench.judge.figures import percent
 from workbench.judge.vote_export import preference_rows, write_rows
 from workbench.judge.vote_recipe import make_vote_recipe
 from workbench.judge.vote_results import (
@@ -17,7 +18,6 @@ from workbench.judge.vote_results import (
     Tally,
     VoteResults,
     headline,
-    percent,
     remarks,
     results,
     results_json,

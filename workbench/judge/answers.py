@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.base.text import clean
 from workbench.run.sides import BASE, TUNED
+from workbench.run.worker_events import Event, event_of
 
 if TYPE_CHECKING:
     from workbench.run.directory import RunDirectory
@@ -28,7 +29,6 @@ SIDES = (BASE, TUNED)
 ANSWER_FIELDS = ("text", "tokens", "seconds", "first_seconds", "finish")
 ANALYSIS_FIELDS = ("pieces", "first_difference")
 
-Event = dict[str, Any]
 Message = Mapping[str, str]
 Conversation = Sequence[Message]
 
@@ -186,7 +186,7 @@ class AnswerProcess:
         assert process.stdout is not None
         last: Event = {"event": "loading"}
         for line in process.stdout:
-            event = _event(line)
+            event = event_of(line)
             if event is None or self._process is not process:
                 continue
             last = event
@@ -253,15 +253,6 @@ def _close_stdin(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(OSError):
         if process.stdin is not None:
             process.stdin.close()
-
-
-def _event(line: bytes) -> Event | None:
-    """One line of the protocol; None for anything that a library printed between the lines."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
 def _cause(log: Path, offset: int) -> str:

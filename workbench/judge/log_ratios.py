@@ -1,7 +1,8 @@
 """What tuning changed in an answer, token by token.
 
 A token's log-ratio is log pi_tuned - log pi_first: how much likelier the tuned side finds the
-token, after the same beginning, than the first side does (nats).
+token, after the same beginning, than the first side does (nats). `worker/log_ratios.py` has
+measured it; here it is read from an answer's `pieces` to be shown.
 """
 
 from __future__ import annotations

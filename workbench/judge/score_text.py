@@ -7,6 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from workbench.base.text import clean
+from workbench.judge import figures
+from workbench.judge.figures import number
 
 WIDTH = 80
 LABEL, CELL = 25, 26
@@ -45,24 +47,9 @@ def cut(text: str, width: int = WIDTH) -> str:
     return inert if len(inert) <= width else inert[: width - 1] + "…"
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """A number with so many digits that count, or a dash."""
-    if value is None:
-        return "-"
-    return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:.0f}"
-
-
-def percent(value: float | None) -> str:
-    """A share as a whole percentage, or a dash."""
-    return "-" if value is None else f"{100 * value:.0f} %"
-
-
-def estimate(value: Row | None, *, share: bool = False) -> str:
-    """`0.736 [0.6, 0.87]`: a value and its 95 % interval."""
-    if not value or value.get("value") is None:
-        return "-"
-    show = percent if share else number
-    return f"{show(value['value'])} [{show(value['low'])}, {show(value['high'])}]"
+def estimate(found: Row | None, *, share: bool = False) -> str:
+    """`0.736 [0.6, 0.87]`: a value and its 95 % interval, for a column."""
+    return figures.estimate(found, share=share, narrow=True)
 
 
 def _columns(label: str, *cells: str) -> str:

@@ -53,14 +53,13 @@ from workbench.judge.score_summary import (
 from workbench.run.directory import RunDirectory
 from workbench.run.record import read_record
 from workbench.run.sides import Side
+from workbench.run.worker_events import Event, last_words, read_events
 
 WORKER = "workbench.worker.score"
 VERSION = 1
 PROBLEM_WORDS = ("what", "where", "next_step")
-QUIT_SECONDS = 5.0
 MOST_SUMMARY_BYTES = 16 * 1024 * 1024
 
-Event = dict[str, Any]
 Say = Callable[[str], None]
 Begun = Callable[[Callable[[], None]], None]
 
@@ -308,7 +307,7 @@ def _events(
             )
         begun(process.terminate)
         ended = False
-        with contextlib.closing(_lines(process)) as lines:
+        with contextlib.closing(read_events(process)) as lines:
             for event in lines:
                 ended = ended or event["event"] in ("end", "problem")
                 yield event
@@ -316,36 +315,11 @@ def _events(
             yield {"event": "problem", **_obituary(read_record(run).id, process, log)}
 
 
-def _lines(process: subprocess.Popen[bytes]) -> Generator[Event, None, None]:
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            with contextlib.suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict) and isinstance(event.get("event"), str):
-                    yield event
-    except BaseException:
-        # Nobody waits for the rest any more: Ctrl-C, or a problem.
-        process.terminate()
-        raise
-    finally:
-        process.stdout.close()
-        try:
-            process.wait(QUIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 def _obituary(run: str, process: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
     if process.returncode == -9:
         cause = "it was killed (signal 9), often because memory ran out"
     else:
-        said: list[str] = []
-        with contextlib.suppress(OSError):
-            said = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        lines = (text for line in reversed(said) if (text := clean(line).strip()))
-        cause = next(lines, f"exit code {process.returncode}")
+        cause = last_words(log) or f"exit code {process.returncode}"
     hint = (
         "Try fewer rows (--rows 16) or --no-samples; `dpo-workbench doctor` looks at the machine."
     )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
+from workbench.judge.figures import percent
 from workbench.judge.statistics import (
     Agreement,
     Interval,
@@ -223,11 +224,6 @@ def _agreement(votes: Sequence[Vote]) -> Agreement:
         if vote.choice != SKIP:
             items[vote.comparison][vote.voter] = vote.winner or NEITHER
     return agreement(list(items.values()))
-
-
-def percent(share: float) -> str:
-    """`62 %`."""
-    return f"{100 * share:.0f} %"
 
 
 def headline(found: PairResult) -> str:

@@ -29,13 +29,12 @@ from workbench.recipe.checks import check, errors, in_order
 from workbench.recipe.recipe import Recipe, resolve
 from workbench.recipe.rules.base import Settings
 from workbench.recipe.rules.packages import missing_packages
+from workbench.run.worker_events import Event, last_words, read_events
 
 WORKER = "workbench.worker.deep_check"
-QUIT_SECONDS = 5.0
 TEACH_NOTHING = ("have equal answers", "have an empty answer")
 """What `check` says of local files, in one sentence, and the worker of any data."""
 
-Event = dict[str, Any]
 Events = Generator[Event, None, None]
 Say = Callable[[str], None]
 Begun = Callable[[Callable[[], None]], None]
@@ -206,31 +205,10 @@ def _ask(folder: Path, recipe: Recipe, begun: Begun) -> Events:
             env={**os.environ, **variables},
         )
     begun(process.terminate)
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            with contextlib.suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict) and isinstance(event.get("event"), str):
-                    yield event
-    except BaseException:
-        # Nobody waits for the rest any more: Ctrl-C, or a closed screen.
-        process.terminate()
-        raise
-    finally:
-        process.stdout.close()
-        try:
-            process.wait(QUIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    yield from read_events(process)
 
 
 def _obituary(log: Path) -> dict[str, str]:
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    last = next((text for line in reversed(lines) if (text := clean(line).strip())), "")
+    cause = last_words(log) or "it said nothing"
     hint = "Run `dpo-workbench doctor`; `check` without --deep needs none of the libraries."
-    return {"what": f"the deeper look has failed: {last or 'it said nothing'}", "next_step": hint}
+    return {"what": f"the deeper look has failed: {cause}", "next_step": hint}

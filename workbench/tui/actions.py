@@ -53,7 +53,8 @@ class RunActions:
             else:
                 start()
 
-        self._app.push_screen(ReviewDialog(path, name), answered)
+        source = self.directory(parent) if parent else None
+        self._app.push_screen(ReviewDialog(path, name, source), answered)
 
     def _ask_for_trust(self, model: str, start: Callable[..., None]) -> None:
         text = lines(

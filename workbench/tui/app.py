@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
 from textual.app import App, ScreenStackError, SystemCommand
@@ -35,6 +35,9 @@ from workbench.tui.scoring import Scoring
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.services import AnswersFactory, Launcher, Services, real_answers
 from workbench.tui.theme import FALLBACK_VARIABLES, THEMES
+
+if TYPE_CHECKING:
+    from workbench.tui.conversation import Seat
 
 POLL_SECONDS = 1.0
 LEAVE_SECONDS = 2.0
@@ -89,6 +92,7 @@ class WorkbenchApp(App[int]):
         self.runs_known = False
         self.watched = open_run
         self.compared = ""
+        self.asked_sides: tuple[Seat, ...] = ()
         self.ascii_only = bool(os.environ.get("NO_COLOR") or os.environ.get("DPO_WORKBENCH_ASCII"))
         self.notices = Notices(self)
         self._board = RunBoard(paths)
@@ -258,9 +262,14 @@ class WorkbenchApp(App[int]):
         self.watched = run_id
         self.action_show("monitor")
 
-    def compare_run(self, run_id: str) -> None:
-        """Show a run in the compare screen."""
-        self.compared = run_id
+    def compare_run(self, run_id: str, sides: tuple[Seat, ...] = ()) -> None:
+        """Show a run in the compare screen.
+
+        Args:
+            sides: Two or three that shall answer; those that are there, or base and tuned, when
+                empty.
+        """
+        self.compared, self.asked_sides = run_id, sides
         self.action_show("compare")
 
     def vote_on(self, run_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ LOOK_SECONDS = 1.0
 if TYPE_CHECKING:
     from workbench.recipe.estimate import Totals
     from workbench.recipe.recipe import Recipe
+    from workbench.run.directory import RunDirectory
     from workbench.run.similar import Similar
 
 
@@ -30,12 +32,14 @@ class Checked:
         recipe: None where the text cannot be read.
         totals: Effective batch, steps and the like for each stage.
         paces: A past run for each stage that tells how long its steps take.
+        start: Whose adapter the launch goes on with; empty for none.
     """
 
     recipe: Recipe | None
     problems: tuple[Problem, ...]
     totals: tuple[tuple[str, Totals], ...]
     paces: Mapping[str, Similar] = field(default_factory=dict)
+    start: str = ""
 
     @property
     def code_of(self) -> str:
@@ -88,6 +92,23 @@ def check_text(path: Path, text: str | None, paths: Paths, device: str = "") -> 
             # A value that is wrong is reported as a problem; its sum is merely not known.
             continue
     return Checked(recipe, problems, tuple(sums), paces)
+
+
+def with_start(checked: Checked, parent: RunDirectory) -> Checked:
+    """The check of a launch that goes on from a run's adapter, which may be gone.
+
+    Call it from a thread.
+    """
+    from workbench.run.lineage import find_origin
+    from workbench.run.record import read_record
+
+    try:
+        origin = find_origin(parent)
+    except ProblemError as error:
+        return dataclasses.replace(checked, problems=(*checked.problems, *error.problems))
+    name = read_record(parent).name or parent.id
+    adapter = f"{origin.stage} step {origin.step}" if origin.step else "final adapter"
+    return dataclasses.replace(checked, start=f"{name}'s {adapter}")
 
 
 MEMORY_STYLES = {"tight": "$warning", "will not fit": "$error"}

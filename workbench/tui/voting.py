@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -75,17 +76,20 @@ def find_pairs(run: RunDirectory, asked: Sequence[str] = ()) -> list[tuple[Pair,
 
     Call it from a thread. Raises ProblemError where the run has no weights yet.
     """
+    from workbench.base.problems import ProblemError
     from workbench.run.sides import BASE, TUNED, find_side, list_sides
 
     labels = {TUNED: find_side(run, TUNED).label}
     labels |= {side.spec: side.label for side in list_sides(run)}
     known = [side.spec for side in list_sides(run)]
-    pairs: list[Pair] = [(asked[0], asked[-1])] if len(asked) > 1 else []
-    pairs += [(BASE, TUNED), *combinations(known, 2)]
+    pairs: list[Pair] = [(BASE, TUNED), *combinations(known, 2)]
     pairs += [(spec, TUNED) for spec in known if ":" in spec]
-    words = {
-        pair: f"{labels.get(pair[0], pair[0])} and {labels.get(pair[1], pair[1])}" for pair in pairs
-    }
+    if len(asked) > 1:
+        first = (asked[0], asked[-1])
+        with contextlib.suppress(ProblemError):  # such as another run's that was deleted
+            labels |= {spec: find_side(run, spec).label for spec in first if spec not in labels}
+            pairs = [first, *(pair for pair in pairs if set(pair) != set(first))]
+    words = {pair: f"{labels[pair[0]]} and {labels[pair[1]]}" for pair in pairs}
     return list(words.items())
 
 

@@ -53,8 +53,12 @@ class AnswerBudget:
         return lambda: self._clock() >= end
 
     def learn(self, seconds: float, tokens: int) -> None:
-        """Take the pace of a batch whose longest answer had so many tokens."""
-        self.pace = seconds / max(1, tokens)
+        """Take the pace of a batch whose longest answer had so many tokens.
+
+        It counts half, so that one slow batch does not shorten all later answers for good.
+        """
+        pace = seconds / max(1, tokens)
+        self.pace = (self.pace + pace) / 2 if self.pace else pace
 
     @contextlib.contextmanager
     def spending(self) -> Iterator[None]:

@@ -1,4 +1,7 @@
-"""How far the sides are apart: on a prompt's logits, and on each token of an answer."""
+"""How far the sides are apart: on a prompt's logits, and on each token of an answer.
+
+The models are asked here; `judge/log_ratios.py` makes pieces to show of what comes out.
+"""
 
 from __future__ import annotations
 

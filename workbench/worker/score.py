@@ -31,8 +31,6 @@ from workbench.worker.explain import explain
 from workbench.worker.guard import report_of
 
 SAMPLED_AT_ONCE, SFT_AT_ONCE = 32, 8
-HASH_DIGITS = 12
-WEIGHT_FILES = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -149,16 +147,12 @@ class Score:
             "files": self.rows.files,
         }
         arguments, model = self.dpo.training, self.models.model
-        weights = {
-            spec: {"folder": str(folder or ""), "sha256": weights_hash(folder)}
-            for spec, folder in self.sides.items()
-        }
-        reference = {"folder": str(self.reference or ""), "sha256": weights_hash(self.reference)}
+        weights = {spec: _weights(folder) for spec, folder in self.sides.items()}
         self.report.emit(
             "facts",
             data=data,
             weights=weights,
-            reference={**reference, "of": self.stage},
+            reference={**_weights(self.reference), "of": self.stage},
             beta=arguments.beta,
             ld_alpha=arguments.ld_alpha,
             max_length=arguments.max_length,
@@ -339,19 +333,11 @@ def _dpo_defaults(training: Any) -> Any:
     return training
 
 
-def weights_hash(folder: Path | None) -> str:
-    """First digits of the sha256 of an adapter's or a model's weights; empty for the base."""
-    import hashlib
+def _weights(folder: Path | None) -> dict[str, str]:
+    """An adapter's or a model's folder and hash; both are empty for the base."""
+    from workbench.worker.side_models import weights_hash
 
-    file = (
-        next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
-        if folder
-        else None
-    )
-    if file is None:
-        return ""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()[:HASH_DIGITS]
+    return {"folder": str(folder or ""), "sha256": weights_hash(folder) if folder else ""}
 
 
 def _stop(*_: Any) -> None:

@@ -174,7 +174,7 @@ class SideModels:
         if not is_adapter(folder):
             self._say(f"loading {folder}")
             model = load_base(self._config, path=str(folder))
-            return _Weights("", _hash(folder, FULL_MODEL_FILES), model)
+            return _Weights("", weights_hash(folder), model)
         self._count += 1
         name = f"side{self._count}"
         self._model = add_adapter(self._model, folder, name)
@@ -182,7 +182,7 @@ class SideModels:
         if self._mixes:
             install(self._model, self._plan)
         zero = changes_nothing(self._model, name)
-        return _Weights(name, _hash(folder, (ADAPTER_WEIGHTS,)), None, zero)
+        return _Weights(name, weights_hash(folder), None, zero)
 
     def _voice(self, model: Any) -> Voice:
         inner = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -248,8 +248,9 @@ def _key(folder: Path) -> tuple[Path, tuple[int, int]]:
     return folder, (0, 0)
 
 
-def _hash(folder: Path, names: Sequence[str]) -> str:
-    for name in names:
+def weights_hash(folder: Path) -> str:
+    """First digits of the sha256 of an adapter's or a whole model's weights; empty for none."""
+    for name in (ADAPTER_WEIGHTS,) if is_adapter(folder) else FULL_MODEL_FILES:
         with contextlib.suppress(OSError), (folder / name).open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()[:HASH_DIGITS]
     return ""

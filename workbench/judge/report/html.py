@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from workbench.base.text import clean
 from workbench.judge.differences import Piece
+from workbench.judge.log_ratios import strength
 from workbench.judge.report.blocks import (
     Answer,
     Answers,
@@ -26,8 +27,6 @@ from workbench.judge.report.svg import draw
 MARK = "dpo-workbench report"
 """What tells a report of ours from a file of somebody else's."""
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-SHADES = (0.25, 1.0, 2.5)
-"""From how many nats on a token is shaded weakly, clearly, strongly."""
 
 
 def as_html(document: Document) -> str:
@@ -150,5 +149,5 @@ def _shades(shades: Sequence[Shade]) -> str:
 
 
 def _shade(delta: float) -> str:
-    strength = sum(abs(delta) >= limit for limit in SHADES)
-    return f"{'up' if delta > 0 else 'down'} d{strength}" if strength else ""
+    changed = strength(delta)
+    return f"{'up' if delta > 0 else 'down'} d{changed}" if changed else ""

@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench.base.files import is_number
 from workbench.judge.differences import word_differences
+from workbench.judge.figures import MISSING, estimate, number, percent
 from workbench.judge.measures import repetition
 from workbench.judge.report.blocks import (
     Answer,
@@ -19,7 +20,7 @@ from workbench.judge.report.blocks import (
     Table,
 )
 from workbench.judge.report.collect import Facts
-from workbench.judge.report.words import MISSING, estimate, inner, number, percent
+from workbench.judge.report.words import inner
 from workbench.judge.timeline import Mark, changes
 from workbench.judge.vote_results import PairResult, remarks
 from workbench.judge.vote_results import headline as vote_headline

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from workbench.judge.figures import MISSING, number, percent
 from workbench.judge.report.blocks import (
     Block,
     Charts,
@@ -19,16 +20,7 @@ from workbench.judge.report.blocks import (
 from workbench.judge.report.collect import Facts
 from workbench.judge.report.judged import judged_sections
 from workbench.judge.report.svg import Chart, Series
-from workbench.judge.report.words import (
-    MISSING,
-    duration,
-    inner,
-    moment,
-    number,
-    percent,
-    size,
-    verdict,
-)
+from workbench.judge.report.words import duration, inner, moment, size, verdict
 from workbench.run.curves import Points
 from workbench.run.states import label
 

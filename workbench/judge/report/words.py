@@ -1,4 +1,4 @@
-"""Numbers, times and places as a report writes them, and its verdict."""
+"""Times and sizes as a report writes them, and its verdict."""
 
 from __future__ import annotations
 
@@ -7,24 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.base.files import is_number
+from workbench.judge.figures import MISSING, estimate, number, percent
 from workbench.judge.statistics import wilson
 from workbench.judge.vote_results import PairResult
 from workbench.judge.vote_results import headline as vote_headline
 from workbench.judge.vote_results import verdict as vote_verdict
-
-MISSING = "-"
-
-
-def number(value: Any, digits: int = 3) -> str:
-    """A measured value with so many digits that count; a dash for none."""
-    if not is_number(value):
-        return MISSING
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
-
-
-def percent(share: Any) -> str:
-    """`62 %`; a dash for none."""
-    return f"{100 * share:.0f} %" if is_number(share) else MISSING
 
 
 def duration(seconds: Any) -> str:
@@ -56,21 +43,6 @@ def moment(seconds: Any) -> str:
         return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
     except (OverflowError, OSError, ValueError):
         return MISSING
-
-
-def estimate(found: Any, *, share: bool = False) -> str:
-    """`0.736 (0.6 to 0.87)`: a value and its 95 % interval; a dash for none."""
-    if not isinstance(found, Mapping) or not is_number(found.get("value")):
-        return MISSING
-    show = percent if share else number
-    low, high = found.get("low"), found.get("high")
-    n = found.get("n")
-    if share and low == high and isinstance(n, int) and n > 0:
-        # Resampling rows that are all right, or all wrong, tells nothing about others.
-        low, high = wilson(float(found["value"]) * n, n)
-    if not is_number(low) or not is_number(high):
-        return f"{show(found['value'])} (no interval)"
-    return f"{show(found['value'])} ({show(low)} to {show(high)})"
 
 
 def inner(found: Any, *keys: str) -> Any:

@@ -14,7 +14,14 @@ from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from workbench.base.paths import safe_name
-from workbench.tui.checking import Checked, check_text, memory_line, time_line, totals_lines
+from workbench.tui.checking import (
+    Checked,
+    check_text,
+    memory_line,
+    time_line,
+    totals_lines,
+    with_start,
+)
 from workbench.tui.dialogs.base import Dialog
 from workbench.tui.messages import DeviceSeen, RecipeChecked
 from workbench.tui.queueing import busy_with, next_device
@@ -23,6 +30,7 @@ from workbench.tui.widgets.steady_input import SteadyInput
 
 if TYPE_CHECKING:
     from workbench.recipe.recipe import Recipe
+    from workbench.run.directory import RunDirectory
     from workbench.run.gpu_use import DeviceUse
 
 
@@ -47,6 +55,7 @@ class ReviewDialog(Dialog[ReviewAnswer]):
     Args:
         path: The recipe.
         name: Name that the run gets unless another is typed.
+        parent: The run whose weights it starts from; None for the base model's.
 
     Attributes:
         use: Who is on the device that the run would get; None until it is known.
@@ -64,9 +73,9 @@ class ReviewDialog(Dialog[ReviewAnswer]):
     ReviewDialog #naming > Input { width: 1fr; }
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, parent: RunDirectory | None = None) -> None:
         super().__init__("Start this run?")
-        self._path = path
+        self._path, self._start_run = path, parent
         self._run_name = safe_name(name)
         self._may_start = False
         self._busy_with = ""
@@ -103,6 +112,8 @@ class ReviewDialog(Dialog[ReviewAnswer]):
     def _check(self) -> None:
         device = next_device(self.bench.rows)
         checked = check_text(self._path, None, self.bench.services.paths, device)
+        if self._start_run is not None:
+            checked = with_start(checked, self._start_run)
         self.post_message(RecipeChecked(0, checked))
 
     @on(RecipeChecked)
@@ -169,6 +180,7 @@ def _summary(checked: Checked) -> Content:
     rows = [
         plain(recipe.title, style="bold"),
         join(("model  ", "$muted"), plain(recipe.model or "none given")),
+        *([plain(f"starts from {checked.start}")] if checked.start else []),
         *totals_lines(checked),
         *(line for line in (memory_line(checked.totals), time_line(checked)) if line),
     ]

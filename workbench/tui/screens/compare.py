@@ -293,7 +293,8 @@ class CompareScreen(TalkScreen):
             self.bench.say("The models are still answering; escape cancels.")
         elif self._run_id:
             self._asker.close()
-            self.app.push_screen(VoteScreen(self._run_id, sampling=self.sampling))
+            pair = (self.seats[0].spec, self.seats[-1].spec)
+            self.app.push_screen(VoteScreen(self._run_id, pair, self.sampling))
 
     def action_copy(self) -> None:
         """Copy the focused pane's answer."""

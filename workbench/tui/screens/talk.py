@@ -40,6 +40,7 @@ class TalkScreen(WorkbenchScreen):
         self._talk = Conversation((BASE, TUNED), live=False)
         self._chosen: tuple[Seat, ...] = (BASE, TUNED)
         self._third = True
+        self._sides_given = False
         self._past: tuple[Past, ...] = ()
         self._systems: dict[str, str] = {}
         self._given_sampling: Sampling | None = None
@@ -121,9 +122,22 @@ class TalkScreen(WorkbenchScreen):
             nothing.update(NO_RUNS)
         if row is not None:
             self._turn_to(row)
+            if row is asked and self.bench.asked_sides:
+                self._take_asked_sides()
         elif self.bench.runs_known and self._run_id:
             self._asker.close()
             self._run_id, self._waiting = "", False
+
+    def _take_asked_sides(self) -> None:
+        """Begin a conversation with the sides that another screen has asked for."""
+        seats, self.bench.asked_sides = self.bench.asked_sides, ()
+        if self._waiting:
+            self.bench.say("The models are still answering; escape cancels.")
+            return
+        self._chosen, self._third, self._sides_given = seats, True, True
+        self._show_failure(None)
+        self._new_talk()
+        self.query_one(PromptInput).focus()
 
     def _turn_to(self, row: RunRow) -> None:
         self.bench.compared = row.id
@@ -131,7 +145,7 @@ class TalkScreen(WorkbenchScreen):
             return
         self._asker.close()
         self._run_id, self._past, self._chosen = row.id, (), (BASE, TUNED)
-        self._waiting, self._status = False, Content("")
+        self._waiting, self._sides_given, self._status = False, False, Content("")
         self._talk = Conversation(self.seats, live=False)
         self._show_failure(None)
         self._show_talk()
@@ -147,7 +161,7 @@ class TalkScreen(WorkbenchScreen):
     @on(SidesRead)
     def _sides_read(self, event: SidesRead) -> None:
         event.stop()
-        if event.run_id == self._run_id and not self._waiting:
+        if event.run_id == self._run_id and not self._waiting and not self._sides_given:
             self._chosen = event.seats
             if not self._talk.turns:
                 self._new_talk()
@@ -161,7 +175,7 @@ class TalkScreen(WorkbenchScreen):
         prompts = dict.fromkeys(past.prompt for past in event.past)
         self.query_one(PromptInput).set_history(list(prompts))
         answered = [past for past in event.past if past.talk]
-        if answered and not self._talk.turns and not self._waiting:
+        if answered and not (self._talk.turns or self._waiting or self._sides_given):
             self._show_past(answered[-1])
 
     def _show_past(self, past: Past) -> None:

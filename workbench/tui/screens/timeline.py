@@ -12,6 +12,8 @@ from textual.widgets import Static
 
 from workbench.judge.timeline import Timeline, changes
 from workbench.tui.board import RunRow
+from workbench.tui.comparing import BASE
+from workbench.tui.conversation import Seat
 from workbench.tui.render import join, plain, state_mark
 from workbench.tui.screens.base import WorkbenchScreen
 from workbench.tui.timeline import TimelineRead, TimelineWatcher, marked, slider
@@ -38,7 +40,8 @@ class TimelineScreen(WorkbenchScreen):
         "The recipe's probe prompts, as each checkpoint answered them while it was trained. Left "
         "and right go through the checkpoints, up and down through the prompts. Words that the "
         "answer before had not are underlined. A star is the best checkpoint: the highest "
-        "held-out accuracy, then margin, of those that do not answer in loops."
+        "held-out accuracy, then margin, of those that do not answer in loops. Enter lets the "
+        "base model and the checkpoint answer side by side."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,h", "step(-1)", "Earlier", key_display="←", id="timeline.earlier"),
@@ -63,7 +66,7 @@ class TimelineScreen(WorkbenchScreen):
             "Compare",
             key_display="enter",
             id="timeline.compare",
-            tooltip="Ask the models of this run",
+            tooltip="Ask the base model and this checkpoint",
         ),
         Binding("escape", "back", "Back", key_display="esc", id="timeline.back", tooltip="Back"),
     ]
@@ -214,17 +217,17 @@ class TimelineScreen(WorkbenchScreen):
         pane.scroll_relative(y=by * max(1, pane.size.height - 1), animate=False)
 
     def action_compare(self) -> None:
-        """Go to Compare, where this checkpoint can be a side."""
+        """Let the base model and this checkpoint answer side by side."""
         timeline = self._timeline
         if timeline is None or not timeline.marks:
             return
         mark = timeline.marks[self._place]
-        self.dismiss()
-        self.bench.compare_run(self._run_id)
         if not mark.kept:
             self.bench.say(f"The weights of {mark.label} are deleted: raise save_total_limit.")
-        elif not mark.final and mark.stage:
-            self.bench.say(f"To ask this checkpoint, choose {mark.spec} as a side.")
+            return
+        self.dismiss()
+        chosen = Seat(mark.spec, mark.stage if mark.final else mark.label)
+        self.bench.compare_run(self._run_id, (BASE, chosen) if mark.stage else ())
 
     def action_back(self) -> None:
         """Back to where one came from."""

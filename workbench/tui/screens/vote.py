@@ -134,8 +134,8 @@ class VoteScreen(WorkbenchScreen):
         self._models.close()
 
     def shown(self) -> None:
-        """Make room where another run is asked for."""
-        if self.bench.compared not in ("", self.run_id):
+        """Make room where another run is asked for, or sides of this one to compare."""
+        if self.bench.compared not in ("", self.run_id) or self.bench.asked_sides:
             self.call_later(self.action_leave)
 
     def _then(self, act: Callable[[], None]) -> Message:

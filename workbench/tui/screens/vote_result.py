@@ -97,7 +97,7 @@ class VoteResultScreen(WorkbenchScreen):
         return [*shown, plain(""), *(plain(line) for line in remarks(pair, agreed))]
 
     def _bar(self, name: str, count: Tally) -> Content:
-        from workbench.judge.vote_results import percent
+        from workbench.judge.figures import percent
 
         title = plain(name)
         cut = title.truncate(NAME_CELLS, ellipsis=True, pad=True)
