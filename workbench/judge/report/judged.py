@@ -41,7 +41,7 @@ def judged_sections(facts: Facts) -> list[Section]:
     answers: list[Block] = [block for block in asked if block is not None]
     more = len(facts.comparisons) - MOST_COMPARISONS
     if answers:
-        told = "Words that only one of the answers has are underlined."
+        told = "Words that only one of the answers has are marked."
         answers.insert(0, Paragraph(told))
         if more > 0:
             answers.append(Paragraph(f"{more} earlier comparisons are left out."))
@@ -308,7 +308,7 @@ def _timeline(facts: Facts) -> list[Block]:
         "Tokens",
         "Weights",
     )
-    told = "Answers of the checkpoints in turn; words that the one before has not are underlined."
+    told = "Answers of the checkpoints in turn; words that the one before has not are marked."
     blocks: list[Block] = [Paragraph(timeline.best_line()), Table(header, rows), Paragraph(told)]
     shown = _some([mark for mark in timeline.marks if mark.answers], timeline.best)
     for prompt in timeline.prompts:
