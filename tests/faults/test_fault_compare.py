@@ -29,23 +29,23 @@ pytestmark = pytest.mark.model
 WAIT_SECONDS = 120.0
 SAMPLING = Sampling(max_new_tokens=12)
 TEA = [{"role": "user", "content": "What is tea?"}]
-# The real process, whose streamer raises in the middle of an answer where RUN/raise is there.
+# The real process, whose decoder raises in the middle of an answer where RUN/raise is there.
 FRAGILE = """\
 import sys
 from pathlib import Path
 from workbench.worker import answerer, generate
 
-class Fragile(answerer.AnswerStreamer):
+class Fragile(answerer.Decoder):
     count = 0
-    def put(self, value):
+    def step(self):
         self.count += 1
         mark = Path(sys.argv[1], "raise")
         if self.count == 4 and mark.exists():
             mark.unlink()
-            raise RuntimeError("the streamer broke")
-        super().put(value)
+            raise RuntimeError("the decoder broke")
+        super().step()
 
-answerer.AnswerStreamer = Fragile
+answerer.Decoder = Fragile
 raise SystemExit(generate.main())
 """
 
@@ -140,7 +140,6 @@ def put_back(run: RunDirectory, panes: Panes, right: dict[str, str]) -> Iterator
     kept.rename(run.output("dpo"))
     update_record(run, state="finished", results={"dpo": {}})
     assert panes.ask() == right
-    assert panes.loaded
 
 
 @pytest.mark.usefixtures("put_back")
@@ -186,7 +185,13 @@ def test_a_stopped_run_answers_from_its_checkpoint(
     ],
 )
 def test_an_adapter_that_does_not_load(
-    panes: Panes, run: RunDirectory, damage: str, what: str, next_step: str, tmp_path: Path
+    panes: Panes,
+    run: RunDirectory,
+    right: dict[str, str],
+    damage: str,
+    what: str,
+    next_step: str,
+    tmp_path: Path,
 ) -> None:
     """Row 55."""
     output = run.output("dpo")
@@ -197,12 +202,11 @@ def test_an_adapter_that_does_not_load(
         weights.unlink()
     else:
         weights.write_bytes(weights.read_bytes()[:-400])
-    (run.path / "raise").touch()  # an error makes the process load anew
-    assert "the streamer broke" in panes.ask()["what"]
     error = panes.ask()
     assert what in error["what"]
     assert next_step in error["next_step"]
     assert panes.ask()["what"] == error["what"]
+    assert panes.ask(sides=("base",)) == {"base": right["base"]}
     assert panes.process.alive
 
 
@@ -228,9 +232,9 @@ def test_an_error_in_the_middle_of_an_answer(
     """Row 56."""
     (run.path / "raise").touch()
     error = panes.ask(sides=sides)
-    assert error["what"] == "RuntimeError: the streamer broke"
+    assert error["what"] == "RuntimeError: the decoder broke"
     assert error["next_step"] == "The full report stands at the end of generate.log."
-    assert "in put" in run.generate_log.read_text()
+    assert "in step" in run.generate_log.read_text()
     assert panes.ask() == right
     assert panes.loaded
     assert panes.ask(sides=("base",)) == {"base": right["base"]}

@@ -142,9 +142,14 @@ class SideModels:
         keys = {side.spec: _key(side.folder) for side in sides if side.folder is not None}
         wanted = set(keys.values())
         self._make_room(wanted)
-        for side in sides:
-            if side.folder is not None and keys[side.spec] not in self._held:
-                self._held[keys[side.spec]] = self._load(side, side.folder)
+        try:
+            for side in sides:
+                if side.folder is not None and keys[side.spec] not in self._held:
+                    self._held[keys[side.spec]] = self._load(side.folder)
+        except Exception:
+            # PEFT leaves half an adapter in the base model.
+            self.forget()
+            raise
         for key in wanted:
             self._held[key] = self._held.pop(key)
         return {
@@ -170,7 +175,7 @@ class SideModels:
                 if not whole:
                     self._model.delete_adapter(weights.name)
 
-    def _load(self, side: Side, folder: Path) -> _Weights:
+    def _load(self, folder: Path) -> _Weights:
         if not is_adapter(folder):
             self._say(f"loading {folder}")
             model = load_base(self._config, path=str(folder))
