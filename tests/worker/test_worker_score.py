@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -314,3 +315,33 @@ def test_whole_models(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> N
     )
     assert found["answers"]["tuned"]["kl"]["k3"]["value"] > 0
     assert found["answers"]["base"]["kl"]["k3"]["value"] == 0
+
+
+def length_pairs(lengths: list[tuple[int, int]]) -> list[dict[str, Any]]:
+    """Pairs whose answers say the same sort of thing, at so many words (chosen, rejected)."""
+    words = ["simple", "good", "and", "part", "of", "every", "day"]
+    rows = []
+    for number, counts in enumerate(lengths):
+        row = dict(preference_rows(number + 1)[number])
+        for side, count in zip(("chosen", "rejected"), counts, strict=True):
+            text = " ".join(words[(number + place) % len(words)] for place in range(count))
+            row[side] = [{"role": "assistant", "content": text}]
+        rows.append(row)
+    return rows
+
+
+def test_an_adapter_that_was_trained_to_lengthen_is_flagged(
+    new_run: MakeRun, tmp_path: Path
+) -> None:
+    run = new_run(stages=("dpo",), steps=16)
+    (file,) = {Path(path) for path in re.findall(r"\S+prefs\.jsonl", run.config("dpo").read_text())}
+    write_rows(file, length_pairs([(18 + number % 7, 4 + number % 3) for number in range(24)]))
+    assert train(run).state == "finished", run.log.read_text()
+    both = [(14 + number % 9, 5 + number % 4) for number in range(26)]
+    both += [(5 + number % 4, 14 + number % 9) for number in range(14)]
+    data = write_rows(tmp_path / "both.jsonl", length_pairs(both))
+    wanted = Wanted(data=str(data), samples=0, sft_rows=0)
+    view = score_of(run, "base", "tuned", wanted=wanted).summary["rewards"]["tuned"]["length"]
+    assert view["verdict"] == "mostly length"
+    assert view["longer"]["value"] > 0.9
+    assert view["shorter"]["value"] < 0.1
