@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 Messages = Sequence[Mapping[str, str]]
 
 
-class Asker:
-    """One process at a time, and which of its events still count.
+class Models:
+    """One answering process at a time, started when it is first asked.
 
     Args:
         make: Makes the process of a run.
@@ -29,12 +29,62 @@ class Asker:
         self._post = post
         self._process: Answers | None = None
         self._number = 0
-        self._request = 0
 
     @property
     def loaded(self) -> bool:
         """Whether a process with the models is there already."""
         return self._process is not None and self._process.alive
+
+    def accepts(self, message: AnswerEvent) -> bool:
+        """Whether an event is of the present process."""
+        return message.process == self._number
+
+    def work(
+        self,
+        run: RunDirectory,
+        ask: Callable[[Answers], dict[str, Any] | None],
+        take: Callable[[dict[str, Any]], dict[str, Any]] = lambda event: event,
+    ) -> Callable[[], None]:
+        """The work of asking, to be done in a thread (it may start a process).
+
+        Args:
+            ask: Asks the process, and may return an event to be told.
+            take: Sees each event before it is told, most of them on the process's reader thread.
+        """
+        if self._process is None:
+            self._number += 1
+            begun = self._number
+            self._process = self._make(run, lambda event: self._tell(begun, take(event)))
+        process, number = self._process, self._number
+
+        def work() -> None:
+            try:
+                event = ask(process)
+            except OSError as error:
+                what = f"the models' process cannot be started: {error}"
+                event = {"event": "error", "id": None, "what": what}
+            if event is not None:
+                self._tell(number, take(event))
+
+        return work
+
+    def _tell(self, number: int, event: dict[str, Any]) -> None:
+        self._post(AnswerEvent(number, event))
+
+    def close(self) -> None:
+        """Let the process go; waiting for its end is left to a thread of its own."""
+        process, self._process = self._process, None
+        self._number += 1
+        if process is not None:
+            threading.Thread(target=process.close, daemon=True).start()
+
+
+class Asker(Models):
+    """The models behind a conversation; only the newest request counts."""
+
+    def __init__(self, make: AnswersFactory, post: Callable[[AnswerEvent], object]) -> None:
+        super().__init__(make, post)
+        self._request = 0
 
     def asking(
         self,
@@ -44,31 +94,20 @@ class Asker:
         sides: Sequence[str],
         answers: int,
     ) -> Callable[[], None]:
-        """The work of asking the models, to be done in a thread (it may start a process)."""
+        """The work of asking the models, to be done in a thread."""
         if self._process is None:
-            self._number += 1
             self._request = 0
-            number = self._number
-            self._process = self._make(run, lambda event: self._tell(number, event))
-        process, number = self._process, self._number
 
-        def work() -> None:
-            try:
-                request = process.generate(messages, sampling, sides, answers=answers)
-                self._tell(number, {"event": "asked", "id": request})
-            except OSError as error:
-                what = f"the models' process cannot be started: {error}"
-                self._tell(number, {"event": "error", "id": None, "what": what})
+        def ask(process: Answers) -> dict[str, Any]:
+            request = process.generate(messages, sampling, sides, answers=answers)
+            return {"event": "asked", "id": request}
 
-        return work
-
-    def _tell(self, number: int, event: dict[str, Any]) -> None:
-        self._post(AnswerEvent(number, event))
+        return self.work(run, ask)
 
     def accepts(self, message: AnswerEvent) -> bool:
         """Whether an event is of the present process and of its newest request."""
         request = message.event.get("id")
-        if message.process != self._number:
+        if not super().accepts(message):
             return False
         if isinstance(request, int):
             if request < self._request:
@@ -87,10 +126,3 @@ class Asker:
         if process is None:
             return lambda: None
         return lambda: (process.pause if pause else process.go_on)(request)
-
-    def close(self) -> None:
-        """Let the process go; waiting for its end is left to a thread of its own."""
-        process, self._process = self._process, None
-        self._number += 1
-        if process is not None:
-            threading.Thread(target=process.close, daemon=True).start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
-from workbench.tui.messages import AnswerEvent
+from workbench.tui.asking import Models
 from workbench.tui.render import join, plain
-from workbench.tui.services import Answers, AnswersFactory
 
 if TYPE_CHECKING:
     from workbench.base.paths import Paths
@@ -93,59 +91,27 @@ def find_pairs(run: RunDirectory, asked: Sequence[str] = ()) -> list[tuple[Pair,
     return list(words.items())
 
 
-class Models:
-    """The answering process of one booth at a time, started when answers are missing.
-
-    Args:
-        make: Makes the process of a run.
-        post: Takes events from any thread.
-    """
-
-    def __init__(self, make: AnswersFactory, post: Callable[[AnswerEvent], object]) -> None:
-        self._make = make
-        self._post = post
-        self._process: Answers | None = None
-        self._number = 0
-
-    def accepts(self, message: AnswerEvent) -> bool:
-        """Whether an event is of the present process."""
-        return message.process == self._number
+class BoothModels(Models):
+    """The models of one booth, asked when answers are missing."""
 
     def asking(self, booth: Booth) -> Callable[[], None] | None:
         """The work of asking for what is missing, for a thread; None where nothing is now."""
         items = booth.reserve()
         if not items:
             return None
-        if self._process is None:
-            self._number += 1
-            number = self._number
-            self._process = self._make(booth.run, lambda event: self._tell(number, booth, event))
-        process, number = self._process, self._number
+        return self.work(
+            booth.run, lambda process: booth.ask(process, items), lambda event: _keep(booth, event)
+        )
 
-        def work() -> None:
-            try:
-                booth.ask(process, items)
-            except OSError as error:
-                what = f"the models' process cannot be started: {error}"
-                self._tell(number, booth, {"event": "error", "id": None, "what": what})
 
-        return work
-
-    def _tell(self, number: int, booth: Booth, event: dict[str, Any]) -> None:
-        """On the reader's thread: keep what is whole, then let the screen look."""
-        try:
-            booth.take(event)
-        except OSError as error:
-            what = f"the answers cannot be kept: {error.strerror or error}"
-            event = {"event": "error", "id": None, "what": what}
-        self._post(AnswerEvent(number, event))
-
-    def close(self) -> None:
-        """Let the process go; waiting for its end is left to a thread of its own."""
-        process, self._process = self._process, None
-        self._number += 1
-        if process is not None:
-            threading.Thread(target=process.close, daemon=True).start()
+def _keep(booth: Booth, event: dict[str, Any]) -> dict[str, Any]:
+    """Keep what is whole, before the screen looks."""
+    try:
+        booth.take(event)
+    except OSError as error:
+        what = f"the answers cannot be kept: {error.strerror or error}"
+        return {"event": "error", "id": None, "what": what}
+    return event
 
 
 def bar(share: float, width: int, *, ascii_only: bool) -> str:

@@ -19,7 +19,7 @@ from workbench.tui.dialogs.pick import PickDialog
 from workbench.tui.messages import AnswerEvent, Then
 from workbench.tui.render import join, lines, next_line, plain, sentence
 from workbench.tui.screens.base import WorkbenchScreen
-from workbench.tui.voting import Models, Offer, Pair, find_offers, find_pairs
+from workbench.tui.voting import BoothModels, Offer, Pair, find_offers, find_pairs
 from workbench.tui.widgets.vote_pane import VotePane
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class VoteScreen(WorkbenchScreen):
         self.booth: Booth | None = None
         self._sides = tuple(sides)
         self._sampling = sampling
-        self._models = Models(self.bench.services.answers, self.post_message)
+        self._models = BoothModels(self.bench.services.answers, self.post_message)
         self._voter = ""
         self._revealing = False
         self._revealed: Place | None = None
