@@ -1,0 +1,1 @@
+"""Which shape rows have, and what a trainer gets of them."""
