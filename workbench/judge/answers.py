@@ -6,25 +6,18 @@ stdin and stdout. What it prints on stderr lands in RUN/generate.log.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from workbench.base.text import clean
+from workbench.run.json_process import JsonProcess
 from workbench.run.sides import BASE, TUNED
-from workbench.run.worker_events import Event, event_of
 
 if TYPE_CHECKING:
     from workbench.run.directory import RunDirectory
+    from workbench.run.worker_events import Event
 
-LOG_TAIL_BYTES = 65536
-QUIT_SECONDS = 3.0
 SIDES = (BASE, TUNED)
 ANSWER_FIELDS = ("text", "tokens", "seconds", "first_seconds", "finish")
 ANALYSIS_FIELDS = ("pieces", "first_difference")
@@ -45,13 +38,12 @@ class Sampling:
     seed: int = 42
 
 
-class AnswerProcess:
+class AnswerProcess(JsonProcess):
     """The generate process of one run; may be used from any thread.
 
     Args:
         run: the run whose base model and adapters answer.
-        on_event: called with each event, on the reader thread. When the process dies, every
-            request still waiting gets one `{"event": "error", "id", "what", "next_step"}`.
+        on_event: called with each event, on the reader thread; see `JsonProcess`.
         command: what to start instead of the generate worker.
     """
 
@@ -62,43 +54,10 @@ class AnswerProcess:
         *,
         command: Sequence[str] | None = None,
     ) -> None:
-        self._run = run
-        self._on_event = on_event
         worker = [sys.executable, "-m", "workbench.worker.generate", str(run.path)]
-        self._command = list(command) if command else worker
-        self._lock = threading.RLock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._reader: threading.Thread | None = None
-        self._waiting: list[int] = []
-        self._last_id = 0
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process runs, loading included."""
-        process = self._process
-        return process is not None and process.poll() is None
-
-    def start(self) -> None:
-        """Start the process unless it runs already. Raises OSError when it cannot be started."""
-        with self._lock:
-            if self._process is not None:
-                return
-            log = self._run.generate_log
-            with log.open("ab") as stderr:
-                log.chmod(0o600)
-                offset = stderr.tell()
-                self._process = subprocess.Popen(
-                    self._command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=stderr,
-                    # A Ctrl-C meant for the front end must not reach the model half way.
-                    start_new_session=True,
-                )
-            self._reader = threading.Thread(
-                target=self._read, args=(self._process, log, offset), daemon=True
-            )
-            self._reader.start()
+        log = run.generate_log
+        step = f"See {log}, then ask again: the models load anew."
+        super().__init__(command or worker, log, on_event, name="models' process", after_death=step)
 
     def generate(
         self,
@@ -120,7 +79,7 @@ class AnswerProcess:
         """
         asked = dict(messages) if isinstance(messages, Mapping) else list(messages)
         fields = {"messages": asked, "answers": answers, "analyse": analyse}
-        return self._ask("generate", sides, sampling, fields)
+        return self._answer("generate", sides, sampling, fields)
 
     def batch(
         self,
@@ -135,143 +94,17 @@ class AnswerProcess:
         The `answer` events carry the number of the conversation as `prompt`.
         """
         fields = {"prompts": [list(prompt) for prompt in prompts], "analyse": analyse}
-        return self._ask("batch", sides, sampling, fields)
+        return self._answer("batch", sides, sampling, fields)
 
-    def _ask(
-        self, name: str, sides: Sequence[str], sampling: Sampling, fields: Mapping[str, Any]
+    def _answer(
+        self, name: str, sides: Sequence[str], sampling: Sampling, fields: Mapping[str, object]
     ) -> int:
-        with self._lock:
-            self.start()
-            self._last_id += 1
-            request = {"op": name, "id": self._last_id, "sides": list(sides), **fields}
-            self._waiting.append(self._last_id)
-            self._send({**request, **asdict(sampling)})
-            return self._last_id
-
-    def cancel(self, request: int) -> None:
-        """End a request early; its answers so far still arrive, with finish "cancelled"."""
-        self._steer("cancel", request)
+        return self.ask(name, {"sides": list(sides), **fields, **asdict(sampling)})
 
     def pause(self, request: int) -> None:
         """Let a request wait after its next token, until `go_on` or `cancel`."""
-        self._steer("pause", request)
+        self.steer("pause", request)
 
     def go_on(self, request: int) -> None:
         """Let a paused request go on."""
-        self._steer("go_on", request)
-
-    def _steer(self, name: str, request: int) -> None:
-        with self._lock:
-            if request in self._waiting:
-                self._send({"op": name, "id": request})
-
-    def close(self, wait_seconds: float = QUIT_SECONDS) -> None:
-        """End the process: ask, wait, then terminate. Blocks for that long at most twice."""
-        with self._lock:
-            process, self._process = self._process, None
-            reader, self._reader = self._reader, None
-            self._waiting.clear()
-            if process is None:
-                return
-            _write(process, {"op": "quit"})
-        _end(process, wait_seconds)
-        if reader is not None and reader is not threading.current_thread():
-            reader.join(wait_seconds)
-
-    def _send(self, request: Mapping[str, Any]) -> None:
-        if self._process is not None:
-            _write(self._process, request)
-
-    def _read(self, process: subprocess.Popen[bytes], log: Path, offset: int) -> None:
-        assert process.stdout is not None
-        last: Event = {"event": "loading"}
-        for line in process.stdout:
-            event = event_of(line)
-            if event is None or self._process is not process:
-                continue
-            last = event
-            if event["event"] in ("done", "error"):
-                self._forget(event.get("id"))
-            self._on_event(event)
-        code = process.wait()
-        for event in self._after_death(process, code, last, _cause(log, offset)):
-            self._on_event(event)
-
-    def _forget(self, request: Any) -> None:
-        with self._lock:
-            if request in self._waiting:
-                self._waiting.remove(request)
-
-    def _after_death(
-        self, process: subprocess.Popen[bytes], code: int, last: Event, cause: str
-    ) -> list[Event]:
-        with self._lock:
-            if self._process is not process:
-                return []
-            self._process = None
-            waiting, self._waiting = self._waiting, []
-        _close_stdin(process)
-        told = last["event"] == "error"
-        unexpected = code != 0 or last["event"] == "loading"
-        requests: list[int | None] = [*waiting]
-        if not requests and unexpected and not told:
-            requests = [None]
-        step = f"See {self._run.generate_log}, then ask again: the models load anew."
-        what = last.get("what") if told else None
-        return [
-            {
-                "event": "error",
-                "id": request,
-                "what": what or _obituary(code, cause),
-                "next_step": last.get("next_step") or step,
-            }
-            for request in requests
-        ]
-
-
-def _write(process: subprocess.Popen[bytes], request: Mapping[str, Any]) -> None:
-    assert process.stdin is not None
-    # Where the process is gone, the reader thread reports why.
-    with contextlib.suppress(OSError, ValueError):
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-        process.stdin.flush()
-
-
-def _end(process: subprocess.Popen[bytes], wait_seconds: float) -> None:
-    for harder in (process.terminate, process.kill, None):
-        try:
-            process.wait(wait_seconds)
-            break
-        except subprocess.TimeoutExpired:
-            if harder is not None:
-                harder()
-    _close_stdin(process)
-
-
-def _close_stdin(process: subprocess.Popen[bytes]) -> None:
-    # What is still buffered for a dead process cannot be flushed.
-    with contextlib.suppress(OSError):
-        if process.stdin is not None:
-            process.stdin.close()
-
-
-def _cause(log: Path, offset: int) -> str:
-    """The last line that the process wrote to its log since `offset` (bytes)."""
-    try:
-        with log.open("rb") as stream:
-            size = stream.seek(0, 2)
-            stream.seek(max(offset, size - LOG_TAIL_BYTES))
-            lines = stream.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    return next((text for line in reversed(lines) if (text := clean(line).strip())), "")
-
-
-def _obituary(code: int, cause: str) -> str:
-    if code == -9:
-        return "The models' process was killed (signal 9), often because memory ran out."
-    if code < 0:
-        return f"The models' process was ended by signal {-code}."
-    if cause and code:
-        return f"The models' process ended: {cause}"
-    return f"The models' process ended with exit code {code} before it answered."
+        self.steer("go_on", request)
