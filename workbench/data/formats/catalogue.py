@@ -245,6 +245,13 @@ _TABLE = (
     ),
     _sft("text", 0.9, "plain texts", "text", "left as it is"),
     _none(
+        "loose_messages",
+        1.0,
+        "single messages of conversations",
+        "text, role, parent_id, perhaps rank",
+        "nothing: the conversations are in pieces",
+    ),
+    _none(
         "prompts",
         0.8,
         "prompts without answers",

@@ -35,6 +35,9 @@ KEPT = ("category", "source", "topic", "task", "dataset", "language")
 TRL_COLUMNS = ("prompt", "chosen", "rejected", "completion", "messages", "text")
 FURTHER_TRL_COLUMNS = ("tools", "chat_template_kwargs")
 
+FEW_OF = 8
+"""So many texts tell whether they are answers or always the same few words."""
+
 
 def plain(name: str) -> str:
     """A column's name as it is compared: `rejectedResponse` and `Rejected-Response` are one."""
@@ -111,9 +114,16 @@ class Sample:
         for better, worse in _answer_names():
             chosen, rejected = self.named(better), self.named(worse)
             chosen, rejected = wished[0] or chosen, wished[1] or rejected
+            if "_" not in better and self._few_values(chosen):
+                continue  # whose answer it is, not the answer
             if chosen and rejected and chosen != rejected:
                 return chosen, rejected
         return "", ""
+
+    def _few_values(self, column: str) -> bool:
+        """Whether a column of texts holds the same few again and again."""
+        values = [value for value in self.values(column) if isinstance(value, str)]
+        return len(values) >= FEW_OF and len(set(values)) * 4 < len(values)
 
     def asked(self, *taken: str) -> tuple[dict[str, str], tuple[str, ...]]:
         """The columns of everything before an answer, and what to say of them.

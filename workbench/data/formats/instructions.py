@@ -11,7 +11,14 @@ from workbench.data.formats.messages import is_messages, to_messages, with_syste
 from workbench.data.formats.model import TrlRow, UnusableRowError
 from workbench.data.formats.names import COMPLETION, CONVERSATION
 from workbench.data.formats.shape import Reading, Row, Shape
-from workbench.data.formats.trl_pairs import CRASHES, left_alone, lost_columns, one_kind, own_names
+from workbench.data.formats.trl_pairs import (
+    NO_TEMPLATE,
+    left_alone,
+    lost_columns,
+    one_kind,
+    own_names,
+    why_mapped,
+)
 
 PROMPT_COMPLETION = ("prompt", "completion")
 
@@ -22,11 +29,12 @@ def find_messages(sample: Sample) -> Reading | None:
     if not column or _dialect(sample, column) != "role":
         return None
     columns = sample.further() | {"messages": column}
-    if column == "messages" and not lost_columns(sample, columns):
-        kind = one_kind(sample, ("messages",))
-        if kind == "messages":
-            return Reading(columns, {"kind": kind}, as_is=True)
-    return Reading(columns, notes=() if column != "messages" else (CRASHES,))
+    kind, lost = one_kind(sample, (column,)), lost_columns(sample, columns)
+    if column != "messages":
+        return Reading(columns)
+    if kind == "messages" and not lost:
+        return Reading(columns, {"kind": kind}, as_is=True)
+    return Reading(columns, notes=why_mapped(kind, lost))
 
 
 def find_sharegpt(sample: Sample) -> Reading | None:
@@ -66,9 +74,11 @@ def find_completion(sample: Sample) -> Reading | None:
         return None
     columns = {name: name for name in PROMPT_COMPLETION} | sample.further()
     kind = one_kind(sample, PROMPT_COMPLETION)
-    if kind and not lost_columns(sample, columns):
-        return Reading(columns, {"kind": kind}, as_is=True)
-    return Reading(columns, notes=() if kind else (CRASHES,))
+    lost = lost_columns(sample, columns)
+    if kind and not lost:
+        notes = (NO_TEMPLATE.format("question_answer"),) if kind == "texts" else ()
+        return Reading(columns, {"kind": kind}, as_is=True, notes=notes)
+    return Reading(columns, notes=why_mapped(kind, lost))
 
 
 def find_answer(sample: Sample) -> Reading | None:
@@ -135,7 +145,7 @@ def make_instances(row: Row, reading: Reading) -> list[TrlRow]:
 def find_text(sample: Sample) -> Reading | None:
     """Plain texts."""
     column = sample.role("text", ("text",))
-    if not column:
+    if not column or sample.named("parent_id"):
         return None
     return Reading({"text": column}, {"kind": "texts"}, as_is=column == "text")
 

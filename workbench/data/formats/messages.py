@@ -125,18 +125,13 @@ def _content(raw: Mapping[str, Any], what: str) -> str | None:
 
 
 def _is_part(value: Any) -> bool:
-    return isinstance(value, str) or (
-        isinstance(value, Mapping) and isinstance(value.get("type"), str)
-    )
+    return isinstance(value, Mapping) and isinstance(value.get("type"), str)
 
 
 def join_parts(parts: list[Any], what: str) -> str:
     """The text of typed content parts, put together without anything between them."""
     texts: list[str] = []
     for part in parts:
-        if isinstance(part, str):
-            texts.append(part)
-            continue
         text = part.get("text", part.get("value"))
         if part["type"] not in TEXT_PARTS:
             kind = part["type"][:40]

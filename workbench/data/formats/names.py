@@ -40,7 +40,7 @@ SCORE_WORDS = _words("score rating reward points rank grade")
 LABEL = _words(
     "label labels winner preference preferred choice better better_response_id better_response "
     "better_answer better_id chosen_index chosen_id chosen overall_preference preference_label "
-    "human_preference verdict preferred_id safer_response_id"
+    "human_preference preference_strength verdict preferred_id safer_response_id"
 )
 TIES = _words("tie ties tied both neither equal same none draw bothbad")
 THUMBS = _words("label kto_tag thumbs_up thumb is_good desirable upvoted liked")

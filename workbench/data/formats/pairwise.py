@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from workbench.data.formats.assemble import answer_pair
@@ -14,27 +14,25 @@ from workbench.data.formats.names import ANSWER_WORDS, LABEL, RANKS, SCORE_WORDS
 from workbench.data.formats.shape import Reading, Row, Shape
 
 _TWINS = (("1", "2"), ("a", "b"), ("0", "1"), ("first", "second"), ("left", "right"))
+_PARTS = re.compile(r"[^\W\d_]+|\d+")
 _VOTER = re.compile(r"(annotator|vote|voter|rater|judge|labeler|labeller|annotation)s?_?\w*")
 _FIRST = {"a", "first", "left"}
 _SECOND = {"b", "second", "right"}
 FROM_0, FROM_1, SIGNED = "from 0", "from 1", "signed"
 
 
-def twins(sample: Sample, words: set[str], kinds: str) -> Iterable[tuple[str, str]]:
+def twins(sample: Sample, words: Iterable[str], kinds: str) -> Iterator[tuple[str, str]]:
     """Columns whose names differ in one mark alone: output_1 and output_2."""
-    by_name = {plain(name): name for name in reversed(sample.columns)}
+    named = {tuple(_PARTS.findall(plain(name))): name for name in reversed(sample.columns)}
+    wanted, allowed = set(words), set(kinds.split())
     for first_mark, second_mark in _TWINS:
-        for name, column in by_name.items():
-            parts = re.findall(r"[^\W\d_]+|\d+", name)
-            if not words & set(parts) or first_mark not in parts:
+        for parts, column in named.items():
+            if first_mark not in parts or wanted.isdisjoint(parts):
                 continue
             at = len(parts) - 1 - parts[::-1].index(first_mark)
-            wanted = [*parts[:at], second_mark, *parts[at + 1 :]]
-            for other, partner in by_name.items():
-                if re.findall(r"[^\W\d_]+|\d+", other) == wanted and (
-                    {sample.kind(column), sample.kind(partner)} <= set(kinds.split())
-                ):
-                    yield column, partner
+            partner = named.get((*parts[:at], second_mark, *parts[at + 1 :]), "")
+            if partner and {sample.kind(column), sample.kind(partner)} <= allowed:
+                yield column, partner
 
 
 def two_answers(sample: Sample) -> tuple[str, str]:
@@ -42,7 +40,7 @@ def two_answers(sample: Sample) -> tuple[str, str]:
     first, second = sample.wished.get("first", ""), sample.wished.get("second", "")
     if first and second:
         return first, second
-    found = list(twins(sample, set(ANSWER_WORDS), "text list object"))
+    found = list(twins(sample, ANSWER_WORDS, "text list object"))
     if len(found) > 1:  # conversations beside the models' names
         found.sort(key=lambda pair: -sum(len(str(value)) for value in sample.values(pair[0])))
     return found[0] if found else ("", "")
@@ -57,6 +55,12 @@ def number(value: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return found if math.isfinite(found) else None
+
+
+def numeric(sample: Sample, column: str) -> bool:
+    """Whether a column holds numbers, perhaps written as texts."""
+    values = sample.values(column)
+    return bool(values) and all(number(value) is not None for value in values)
 
 
 def _base(sample: Sample, reading: dict[str, str]) -> tuple[str, float, tuple[str, ...]]:
@@ -138,9 +142,7 @@ def find_votes(sample: Sample) -> Reading | None:
         return None
     columns, notes = found
     voters = [
-        name
-        for name in sample.columns
-        if _VOTER.fullmatch(plain(name)) and sample.kind(name) == "number"
+        name for name in sample.columns if _VOTER.fullmatch(plain(name)) and numeric(sample, name)
     ]
     if len(voters) < 2:
         return None
@@ -156,8 +158,10 @@ def find_scores(sample: Sample) -> Reading | None:
     if found is None or "prompt" not in found[0]:
         return None
     columns, notes = found
-    for first, second in twins(sample, set(SCORE_WORDS), "number"):
-        return Reading(columns | {"first_score": first, "second_score": second}, notes=notes)
+    for first, second in twins(sample, SCORE_WORDS, "number text"):
+        if numeric(sample, first) and numeric(sample, second):
+            scores = {"first_score": first, "second_score": second}
+            return Reading(columns | scores, notes=notes)
     return None
 
 
@@ -186,7 +190,7 @@ def _better(value: Any, reading: Reading, label: str) -> int | None:
         names = (reading.columns["first"], reading.columns["second"])
         if said in map(plain, names):
             return 0 if said == plain(names[0]) else 1
-        words = set(re.findall(r"[^\W\d_]+|\d+", said))
+        words = set(_PARTS.findall(said))
         if words & set(TIES):
             return None
         marks = (bool(words & _FIRST), bool(words & _SECOND))

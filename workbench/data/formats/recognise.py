@@ -15,8 +15,7 @@ from workbench.data.formats.notes import of_values
 from workbench.data.formats.registry import ALL, alike
 from workbench.data.formats.shape import Reading
 from workbench.data.formats.unfit import (
-    PROMPTS_MISSING,
-    PROMPTS_STEP,
+    FIXED_WORDS,
     nothing_fits,
     unpaired_words,
 )
@@ -63,7 +62,7 @@ def recognise(rows: Sequence[Mapping[str, Any]], wish: Wish | None = None) -> Re
         return _asked_for(sample, wish)
     guesses = list(_guesses(sample, wish))
     if not guesses:
-        missing, step = nothing_fits(sample)
+        missing, step = _no_row_fits(sample) or nothing_fits(sample)
         return Recognised("", "no known shape", "", 0.0, missing=missing, next_step=step)
     return _told(sample, guesses[0], guesses[1:])
 
@@ -78,13 +77,33 @@ def _guesses(sample: Sample, wish: Wish) -> Iterable[_Guess]:
         guess = _Guess(SHAPES[name], reading, _share(sample, name, reading))
         if guess.score > 0 and (guess.info.stage != "dpo" or guess.share >= LEAST_SHARE):
             found.append(guess)
-    order = list(SHAPES)
+    return sorted(found, key=_rank)
 
-    def rank(guess: _Guess) -> tuple[bool, bool, float, int]:
-        prompts = guess.info.name == "prompts"
-        return prompts, guess.info.stage == "sft", -guess.score, order.index(guess.info.name)
 
-    return sorted(found, key=rank)
+def _rank(guess: _Guess) -> tuple[bool, bool, bool, float, int]:
+    """What sorts a better guess before a worse one.
+
+    Answers beat none, two of them beat one, and a pair that somebody chose beats one that scores
+    would make.
+    """
+    name, stage = guess.info.name, guess.info.stage
+    chosen = alike(name, "explicit")
+    return name == "prompts", stage == "sft", not chosen, -guess.score, list(SHAPES).index(name)
+
+
+def _no_row_fits(sample: Sample) -> tuple[str, str] | None:
+    """What the columns look like, where none of the rows holds what they promise."""
+    for name in SHAPES:
+        shape = ALL[name]
+        reading = None if shape.by_name_only else shape.find(sample)
+        if reading is None or SHAPES[name].stage == "":
+            continue
+        try:
+            shape.make(sample.rows[0], reading)
+        except UnusableRowError as error:
+            what = f"the columns are those of {SHAPES[name].title}, but no row fits: {error}"
+            return what, f"A row needs {SHAPES[name].row}."
+    return None
 
 
 def _share(sample: Sample, name: str, reading: Reading) -> float:
@@ -125,8 +144,8 @@ def _result(
     missing = step = ""
     if info.name == "unpaired":
         missing, step = unpaired_words(sample, reading)
-    elif info.name == "prompts":
-        missing, step = PROMPTS_MISSING, PROMPTS_STEP
+    elif info.name in FIXED_WORDS:
+        missing, step = FIXED_WORDS[info.name]
     return Recognised(
         info.name,
         info.title,

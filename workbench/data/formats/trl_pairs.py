@@ -18,7 +18,9 @@ DOUBLED = (
     "The answers hold the prompt once more; messages that both begin with become the prompt, "
     "and the prompt column is not read."
 )
-CRASHES = "TRL stops at rows like these as they stand; they become lists of messages."
+NOT_READ = "TRL does not read rows like these as they stand; they become lists of messages."
+LOST = "TRL would not read {}; it becomes part of the prompt."
+NO_TEMPLATE = "TRL trains texts without a chat template; `data_format: {}` makes messages of them."
 
 
 def trl_kind(value: Any) -> str:
@@ -51,6 +53,13 @@ def lost_columns(sample: Sample, columns: dict[str, str]) -> list[str]:
     return [name for name in found if sample.kind(name) != "empty"]
 
 
+def why_mapped(kind: str, lost: list[str]) -> tuple[str, ...]:
+    """Why rows under TRL's own names are not left as they are."""
+    if kind and lost:
+        return (LOST.format(" and ".join(lost)),)
+    return () if kind else (NOT_READ,)
+
+
 def find_explicit(sample: Sample) -> Reading | None:
     """Prompt, chosen and rejected, as texts or messages."""
     if not own_names(sample, EXPLICIT) or _doubled(sample) * 2 > len(sample.rows):
@@ -59,9 +68,9 @@ def find_explicit(sample: Sample) -> Reading | None:
     kind = one_kind(sample, EXPLICIT)
     lost = lost_columns(sample, columns)
     if kind and not lost:
-        return Reading(columns, {"kind": kind}, as_is=True)
-    said = f"TRL would not read {' and '.join(lost)}; it becomes part of the prompt."
-    return Reading(columns, notes=(said if kind else CRASHES,))
+        notes = (NO_TEMPLATE.format("pair_columns"),) if kind == "texts" else ()
+        return Reading(columns, {"kind": kind}, as_is=True, notes=notes)
+    return Reading(columns, notes=why_mapped(kind, lost))
 
 
 def _doubled(sample: Sample) -> int:
@@ -90,7 +99,7 @@ def find_implicit(sample: Sample) -> Reading | None:
         notes = ("TRL splits texts at the first letter that differs.",) if kind == "texts" else ()
         return Reading(columns, {"kind": kind}, as_is=True, notes=notes)
     if any(whole_conversation(row.get("chosen")) for row in sample.rows):
-        return Reading(columns, notes=(CRASHES,))
+        return Reading(columns, notes=(NOT_READ,))
     return None
 
 

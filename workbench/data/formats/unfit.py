@@ -11,11 +11,14 @@ from workbench.data.formats.messages import is_messages
 from workbench.data.formats.model import TrlRow, UnusableRowError
 from workbench.data.formats.names import (
     ANSWER_LISTS,
+    BETTER,
     COMPLETION,
     CONVERSATION,
+    ORDERED,
     PROMPT,
     PROMPT_LISTS,
     THUMBS,
+    WORSE,
 )
 from workbench.data.formats.pairwise import number
 from workbench.data.formats.shape import Reading, Row, Shape
@@ -25,7 +28,7 @@ NAMES_SHOWN = 12
 
 def find_unpaired(sample: Sample) -> Reading | None:
     """Single answers with a thumb."""
-    label = sample.role("label", THUMBS, "truth number")
+    label = sample.role("label", THUMBS, "truth number text")
     if not label or not all(_is_thumb(value) for value in sample.values(label)):
         return None
     conversation = sample.role("messages", CONVERSATION, "list")
@@ -39,6 +42,8 @@ def find_unpaired(sample: Sample) -> Reading | None:
 
 
 def _is_thumb(value: Any) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return True
     return isinstance(value, bool) or number(value) in (0, 1, -1)
 
 
@@ -61,8 +66,9 @@ def both_thumbs(sample: Sample, reading: Reading) -> tuple[int, int]:
         conversation = row.get(reading.columns.get("messages", ""))
         asked = conversation[:-1] if isinstance(conversation, list) else None
         asked = asked if asked is not None else row.get(reading.columns.get("prompt", ""))
-        score = row.get(reading.columns["label"])
-        thumbs[json.dumps(asked, sort_keys=True)].add((number(score) or 0) > 0 or score is True)
+        thumb = row.get(reading.columns["label"])
+        up = str(thumb).lower() == "true" or (number(thumb) or 0) > 0
+        thumbs[json.dumps(asked, sort_keys=True, default=str)].add(up)
     return sum(len(kinds) == 2 for kinds in thumbs.values()), len(thumbs)
 
 
@@ -82,13 +88,31 @@ def unpaired_words(sample: Sample, reading: Reading) -> tuple[str, str]:
 def find_prompts(sample: Sample) -> Reading | None:
     """Prompts without any answer."""
     column = sample.role("prompt", (*PROMPT_LISTS, *PROMPT), "text list")
-    if not column or any(map(is_messages, sample.values(column))):
+    if not column or any(map(is_messages, sample.values(column))) or _holds_answers(sample):
         return None
     return Reading({"prompt": column})
 
 
-PROMPTS_MISSING = "prompts alone: there is no answer to learn from"
-PROMPTS_STEP = "This is a prompt set: use it with `compare --prompts`."
+def _holds_answers(sample: Sample) -> bool:
+    """Whether there are answers, of which no shape can make anything."""
+    names = (*ANSWER_LISTS, *ORDERED, *COMPLETION, *BETTER, *WORSE)
+    return bool(sample.role("answers", names, "text list object") or all(sample.pair()))
+
+
+def find_loose(sample: Sample) -> Reading | None:
+    """Messages of a tree, one a row."""
+    columns = sample.roles(
+        messages=sample.named("parent_id"), text=sample.named("text"), prompt=sample.named("role")
+    )
+    return Reading(columns) if len(columns) == 3 else None
+
+
+_PROMPTS = "prompts alone: there is no answer to learn from"
+_LOOSE = "one message of a conversation a row; what belongs together must be put together"
+_LOOSE_STEP = "Take the file of whole trees (prompt with replies), or join the rows by parent_id."
+_PROMPTS_STEP = "This is a prompt set: use it with `compare --prompts`."
+FIXED_WORDS = {"prompts": (_PROMPTS, _PROMPTS_STEP), "loose_messages": (_LOOSE, _LOOSE_STEP)}
+"""What is missing in shapes without an answer, and what to do."""
 
 
 def nothing_fits(sample: Sample) -> tuple[str, str]:
@@ -139,5 +163,6 @@ def _example(sample: Sample, texts: list[str]) -> str:
 
 SHAPES = (
     Shape("unpaired", find_unpaired, seen_row),
+    Shape("loose_messages", find_loose, lambda row, reading: []),
     Shape("prompts", find_prompts, seen_row),
 )
