@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Stage = Literal["dpo", "sft"]
 Pairing = Literal["all", "adjacent", "best_worst"]
+PAIRINGS: tuple[Pairing, ...] = get_args(Pairing)
 
 TrlRow = dict[str, Any]
 """A row in TRL's columns: texts, or lists of `{"role", "content"}` messages."""
