@@ -185,3 +185,40 @@ def test_the_kind_of_the_answers(
     text += ONE_ROW
     found = [str(problem) for problem in check(make_recipe(text, stage="dpo"), paths)]
     assert message in found[0] if message else found == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("data_format: hh_rlhf\ncolumns: {prompt: question}\npairs: adjacent", ""),
+        ("data_format: hh_rlfh", "Did you mean hh_rlhf?"),
+        ("columns: question", "columns is not a mapping"),
+        ("columns: {promt: question}", "columns: promt is no part of a row"),
+        ("columns: {prompt: 3}", "columns: prompt names no column"),
+        ("pairs: some", "all, adjacent, best_worst"),
+    ],
+)
+@pytest.mark.parametrize("staged", [False, True])
+def test_the_shape_of_the_data(
+    make_recipe: Callable[[str], Recipe], lines: str, words: str, staged: bool
+) -> None:
+    text = lines
+    if staged:
+        text = "sft: {}\ndpo:\n" + "\n".join(f"  {line}" for line in lines.split("\n"))
+    found = [
+        str(problem)
+        for problem in check(make_recipe(f"{HEAD}{text}\n"))
+        if any(key in problem.what for key in ("data_format", "columns:", "columns is", "pairs:"))
+    ]
+    assert len(found) == bool(words)
+    assert words in "".join(found)
+
+
+def test_a_stage_has_the_shape_of_its_own_data(make_recipe: Callable[[str], Recipe]) -> None:
+    recipe = make_recipe(
+        f"{HEAD}data_format: alpaca\nsft: {{}}\ndpo:\n  data_format: hh_rlhf\n  beta: 0.2\n"
+    )
+    assert recipe.wish("sft").data_format == "alpaca"
+    assert recipe.wish("dpo").data_format == "hh_rlhf"
+    assert "data_format" not in recipe.values("dpo")
+    assert recipe.values("dpo")["beta"] == 0.2

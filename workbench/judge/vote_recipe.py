@@ -12,7 +12,7 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.judge.vote_export import Export, preference_rows, write_rows
 from workbench.recipe.catalog import Catalog
 from workbench.recipe.recipe import Recipe, load_recipe
-from workbench.recipe.schema import OWN_KEYS, STAGES, load_schema
+from workbench.recipe.schema import OWN_KEYS, SHAPE_KEYS, STAGES, load_schema
 from workbench.recipe.yaml_edit import REMOVE, edit, rename
 from workbench.run.lineage import find_origin
 from workbench.run.record import read_record
@@ -27,7 +27,7 @@ EPOCHS = 3
 LEARNING_RATE = 5.0e-5
 DATA_KEYS = (
     "dataset_name", "dataset_config", "dataset_train_split", "dataset_test_split",
-    "dataset_streaming", "datasets", "test_split_size", "max_steps",
+    "dataset_streaming", "datasets", "test_split_size", "max_steps", *SHAPE_KEYS,
 )  # fmt: skip
 EVALUATION_KEYS = ("eval_strategy", "eval_steps", "load_best_model_at_end")
 Changes = dict[tuple[str | int, ...], Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.base.problems import Problem
+from workbench.data.formats.catalogue import shapes
+from workbench.data.formats.columns import ROLES
+from workbench.data.formats.model import PAIRINGS
 from workbench.data.sources import Glance, glance, kind_of, missing_columns, split_files
 from workbench.recipe.recipe import Recipe, find_file
 
@@ -95,6 +99,26 @@ def check_data(recipe: Recipe, stage: str) -> Iterator[Problem]:
         for file in part.files:
             yield from _check_file(glance(file), stage, where)
     yield from _check_evaluation(recipe, stage)
+
+
+def check_shape(key: str, value: Any, where: str) -> Iterator[Problem]:
+    """A value of `data_format`, `columns` or `pairs` that means nothing."""
+    if key == "columns":
+        if not isinstance(value, dict):
+            yield Problem("columns is not a mapping", where, "Write columns: {prompt: question}.")
+            return
+        for role, name in value.items():
+            if role not in ROLES:
+                hint = f"Name columns for: {', '.join(ROLES)}."
+                yield Problem(f"columns: {role} is no part of a row", where, hint)
+            elif not isinstance(name, str):
+                yield Problem(f"columns: {role} names no column", where, "Write a column's name.")
+        return
+    known = PAIRINGS if key == "pairs" else tuple(shapes())
+    if value not in known:
+        near = difflib.get_close_matches(str(value), known, 1)
+        hint = f"Did you mean {near[0]}?" if near else f"It may be: {', '.join(known)}."
+        yield Problem(f"{key}: {value!r} is not known", where, hint)
 
 
 def _check_file(found: Glance, stage: str, where: str) -> Iterator[Problem]:

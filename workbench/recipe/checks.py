@@ -15,13 +15,13 @@ from workbench.recipe.caution import (
     secrets,
     wants_code,
 )
-from workbench.recipe.check_data import check_data
+from workbench.recipe.check_data import check_data, check_shape
 from workbench.recipe.check_model import check_model
 from workbench.recipe.check_values import check_value
 from workbench.recipe.old_keys import old_key
 from workbench.recipe.recipe import Recipe
 from workbench.recipe.rules import check_rules
-from workbench.recipe.schema import OWN_KEYS, STAGES, load_schema
+from workbench.recipe.schema import OWN_KEYS, SHAPE_KEYS, STAGES, load_schema
 
 SHARED_ADAPTER_KEYS = (
     "model_name_or_path",
@@ -85,12 +85,18 @@ def _check_keys(recipe: Recipe) -> Iterator[Problem]:
                 yield Problem(f"{key} is not a section", where, "Indent its settings below it.")
                 continue
             for inner, inner_value in value.items():
-                yield from _check_key(recipe, (key, inner), inner_value, key)
+                if inner in SHAPE_KEYS:
+                    where = recipe.document.where((key, inner))
+                    yield from check_shape(inner, inner_value, where)
+                else:
+                    yield from _check_key(recipe, (key, inner), inner_value, key)
         elif key == "probe_prompts":
             yield from _check_probe_prompts(recipe, value)
         elif key == "shared_prefix" and value not in ("auto", "off", False):
             where = recipe.document.where((key,))
             yield Problem(f"shared_prefix: {value!r} is not known", where, "Write auto or off.")
+        elif key in SHAPE_KEYS:
+            yield from check_shape(key, value, recipe.document.where((key,)))
         elif key not in OWN_KEYS:
             stage = None if recipe.staged else recipe.stages[0]
             yield from _check_key(recipe, (key,), value, stage)

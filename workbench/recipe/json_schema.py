@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.data.formats.catalogue import shapes
+from workbench.data.formats.columns import ROLES
+from workbench.data.formats.model import PAIRINGS
 from workbench.recipe.check_values import RANGES
 from workbench.recipe.guide import GUIDES
-from workbench.recipe.schema import OWN_KEYS, STAGES, Field, load_schema
+from workbench.recipe.schema import OWN_KEYS, SHAPE_KEYS, STAGES, Field, load_schema
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCALARS = ["string", "number"]
@@ -27,19 +30,27 @@ def json_schema() -> dict[str, Any]:
     """A schema of flat and of staged recipes; every setting with its help and default."""
     schema = load_schema()
     environment = {"type": "object", "description": "Environment variables of the run."}
-    sections = {
-        stage: {
-            "type": ["object", "null"],
-            "description": f"Settings of the {stage.upper()} stage alone.",
-            "properties": _properties(stage) | {"env": environment},
-            "additionalProperties": False,
-        }
-        for stage in STAGES
-    }
     own: dict[str, Any] = {name: _told(name, text) for name, text in OWN_KEYS.items()}
     own["probe_prompts"] |= {"type": "array", "items": {"type": "string"}}
     # A bare `off` is false in YAML.
     own["shared_prefix"] |= {"enum": ["auto", "off", False]}
+    own["data_format"] |= {"enum": list(shapes())}
+    own["columns"] |= {
+        "type": "object",
+        "properties": {role: {"type": "string"} for role in ROLES},
+        "additionalProperties": False,
+    }
+    own["pairs"] |= {"enum": list(PAIRINGS)}
+    shape = {name: own[name] for name in SHAPE_KEYS}
+    sections = {
+        stage: {
+            "type": ["object", "null"],
+            "description": f"Settings of the {stage.upper()} stage alone.",
+            "properties": _properties(stage) | shape | {"env": environment},
+            "additionalProperties": False,
+        }
+        for stage in STAGES
+    }
     launch = {name: _property(field) for name, field in schema.launch.items()}
     stages = [_properties(stage) for stage in STAGES]
     shared = {name: _either([p[name] for p in stages if name in p]) for name in schema.names()}

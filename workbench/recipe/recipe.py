@@ -11,8 +11,9 @@ from typing import Any
 from workbench.base.paths import existing
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.tail import read_small
+from workbench.data.formats.model import PAIRINGS, Wish
 from workbench.recipe.base_model import local_folder, model_folder
-from workbench.recipe.schema import OWN_KEYS, STAGES, load_schema
+from workbench.recipe.schema import OWN_KEYS, SHAPE_KEYS, STAGES, load_schema
 from workbench.recipe.yaml_edit import edit
 from workbench.recipe.yaml_file import Document, parse
 
@@ -84,8 +85,22 @@ class Recipe:
         if self.staged:
             # A shared key that only the other stage knows is no business of this one.
             shared = {k: v for k, v in shared.items() if k == "env" or schema.field(k, stage)}
+        return shared | {k: v for k, v in self._section(stage).items() if k not in SHAPE_KEYS}
+
+    def _section(self, stage: str) -> dict[str, Any]:
         section = self.data.get(stage)
-        return {**shared, **(section if isinstance(section, dict) else {})}
+        return section if isinstance(section, dict) else {}
+
+    def wish(self, stage: str) -> Wish:
+        """What the recipe says of the shape of a stage's data; wrong values are left out."""
+        said = {**self.data, **self._section(stage)}
+        columns, pairs = said.get("columns"), said.get("pairs")
+        named = columns.items() if isinstance(columns, dict) else ()
+        return Wish(
+            data_format=str(said.get("data_format") or ""),
+            columns={str(role): str(name) for role, name in named},
+            pairs=next((one for one in PAIRINGS if one == pairs), "all"),
+        )
 
     def get(self, key: str, stage: str) -> Any:
         """A stage's value of a setting: the recipe's, else TRL's default."""

@@ -21,8 +21,16 @@ OWN_KEYS = {
     "probe_prompts": "Prompts that are answered before and after each stage, and in comparisons.",
     "shared_prefix": "auto (the default) computes no padding, and the prompt of a DPO pair once, "
     "where the model can; off leaves every pass to TRL.",
+    "data_format": "Shape of the data's rows, by a name of `dpo-workbench data --formats`; guessed "
+    "where it is not given, and rows that TRL reads as they stand are left alone.",
+    "columns": "Which of the data's columns are TRL's, such as {prompt: question}.",
+    "pairs": "Which pairs are made of several ranked answers: all (the default), adjacent ones, or "
+    "the best against the worst.",
 }
 """The workbench's own keys; they never reach TRL."""
+
+SHAPE_KEYS = ("data_format", "columns", "pairs")
+"""Those of them that a stage may have for itself."""
 
 Kind = Literal["int", "float", "bool", "str", "list", "dict"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from workbench.base.tail import read_small
 from workbench.recipe.catalog import Catalog
 from workbench.recipe.check_data import count_rows
 from workbench.recipe.recipe import Recipe, load_recipe
-from workbench.recipe.schema import STAGES, load_schema
+from workbench.recipe.schema import SHAPE_KEYS, STAGES, load_schema
 from workbench.run.changes import show_value
 from workbench.run.directory import RunDirectory, find_run
 from workbench.run.record import read_record
@@ -116,6 +116,7 @@ def compare(first: Side, second: Side) -> Comparison:
     found.differences += _own(first.recipe, second.recipe)
     for stage in STAGES:
         if stage in stages[0] and stage in stages[1]:
+            found.differences += _shapes(stage, first.recipe, second.recipe)
             found.differences += _settings(stage, first, second)
     if first.run and second.run:
         found.differences += _outcomes(first.run, second.run)
@@ -127,6 +128,14 @@ def _own(first: Recipe, second: Recipe) -> Iterator[Difference]:
         before, after = first.data.get(key), second.data.get(key)
         if before != after:
             yield Difference("recipe", key, before, after)
+
+
+def _shapes(stage: str, first: Recipe, second: Recipe) -> Iterator[Difference]:
+    wishes = [asdict(recipe.wish(stage)) for recipe in (first, second)]
+    for key in SHAPE_KEYS:
+        before, after = (wish[key] for wish in wishes)
+        if before != after:
+            yield Difference(stage, key, before, after)
 
 
 def _settings(stage: str, first: Side, second: Side) -> Iterator[Difference]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.recipe.guide import GUIDES, SECTIONS, Guide
 from workbench.recipe.recipe import Recipe
-from workbench.recipe.schema import OWN_KEYS, STAGES, Field, load_schema
+from workbench.recipe.schema import OWN_KEYS, SHAPE_KEYS, STAGES, Field, load_schema
 from workbench.recipe.yaml_edit import REMOVE
 from workbench.recipe.yaml_file import Path as KeyPath
 from workbench.tui.draft import value_at
@@ -148,6 +148,12 @@ def _rows(recipe: Recipe, key: str, label: str, section: str) -> Iterator[Settin
 
 
 def _stages_of(recipe: Recipe, key: str) -> Iterator[str]:
+    if key in SHAPE_KEYS and recipe.staged:
+        # Each stage has data of its own.
+        yield from recipe.stages
+        if key in recipe.data:
+            yield SHARED
+        return
     if key in OWN_KEYS:
         yield SHARED
         return
@@ -201,6 +207,8 @@ def _kind(key: str, known: Field | None, value: Any) -> tuple[str, str]:
         return "long", "lines"
     if isinstance(value, str) and ("\n" in value or len(value) > LONG_TEXT_CHARACTERS):
         return "long", "str"
+    if key == "columns":
+        return "text", "dict"
     if known is None:
         return "text", "str" if key in OWN_KEYS or isinstance(value, str) else "any"
     if key == "loss_type" and known.kind == "list":

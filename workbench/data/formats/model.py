@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Stage = Literal["dpo", "sft"]
 Pairing = Literal["all", "adjacent", "best_worst"]
+PAIRINGS: tuple[Pairing, ...] = get_args(Pairing)
 
 TrlRow = dict[str, Any]
 """A row in TRL's columns: texts, or lists of `{"role", "content"}` messages."""
@@ -18,8 +19,9 @@ class Wish:
     """What a recipe or a person says of the data's shape; what is empty is guessed.
 
     Attributes:
-        data_format: Name of a shape; "trl" leaves the rows as they are.
-        columns: TRL's column (`prompt`, `chosen`, ...) to the data's own.
+        data_format: Name of a shape (`catalogue.SHAPES`); "trl" leaves the rows as they are.
+        columns: TRL's column (`prompt`, `chosen`, ...), or another part of a row that
+            `columns.ROLES` lists (`system`, `label`, ...), to the data's own.
         pairs: Which pairs are made of ranked answers.
     """
 
@@ -38,7 +40,8 @@ class Recognised:
         stage: Which stage can train on it; empty for none.
         confidence: From 0 to 1; 1 where it cannot be anything else, or somebody said so.
         as_is: TRL reads these rows as they stand and loses no column that matters.
-        columns: Which of the data's columns each of TRL's is made of.
+        columns: Which of the data's columns each of TRL's, and each part of them, is made of.
+        options: What else the values were found to mean: `{"labels": "from 0"}`.
         notes: What a person should know about it, a sentence each.
         missing: Where no stage can train on it, what it is and what is missing, in a sentence.
         next_step: What to do about that.
@@ -50,6 +53,7 @@ class Recognised:
     confidence: float
     as_is: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     missing: str = ""
     next_step: str = ""

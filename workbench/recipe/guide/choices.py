@@ -43,6 +43,11 @@ CHOICES: dict[str, dict[str, str]] = {
         "auto": "no padding, prompts once, where it can",
         "off": "TRL's own path",
     },
+    "pairs": {
+        "all": "any two answers of different rank",
+        "adjacent": "neighbours in the ranking",
+        "best_worst": "the best against the worst",
+    },
     "loss_type": LOSSES
     | {
         "nll": "SFT: likelihood of every answer token",

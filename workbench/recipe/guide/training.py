@@ -19,6 +19,21 @@ DATA = section(
         "make the held-out accuracy steady enough to compare runs.",
     ),
     (
+        *("data_format", "Shape of the rows", "", "unset"),
+        "Rows that TRL cannot read as they stand are mapped to its columns by their shape, which "
+        "is guessed. A name of `dpo-workbench data --formats` settles it; trl leaves them alone.",
+    ),
+    (
+        *("columns", "Names of the columns", "", "unset"),
+        "Says which column is the prompt, chosen, rejected and so on where the guess is wrong: "
+        "{prompt: question, chosen: better}.",
+    ),
+    (
+        *("pairs", "Pairs of ranked answers", "", "all"),
+        "Several ranked answers to one prompt make pairs of any two (all), of neighbours "
+        "(adjacent), or of the first and the last (best_worst).",
+    ),
+    (
         *("dataset_name", "Data set", "", "a hub name or a folder"),
         "One data set from the hub or from a folder, in place of `datasets`; where both are given, "
         "`datasets` wins. It brings its own splits.",
