@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,14 @@ class FakeData:
         self.count, self.hold, self.text = rows, set(hold), text
         self.rules = RULES if rules is None else rules
         self.requests: list[tuple[str, Any]] = []
-        self.closed = False
+        self.ended = threading.Event()
         self.held: dict[int, Callable[[], None]] = {}
         self.refuse: dict[str, dict[str, str]] = {}
+
+    @property
+    def closed(self) -> bool:
+        """Whether the app has let it go."""
+        return self.ended.is_set()
 
     def _ask(self, name: str, about: Any, *events: dict[str, Any]) -> int:
         self.requests.append((name, about))
@@ -100,8 +106,6 @@ class FakeData:
             if self.requests[number - 1][0] == name:
                 del self.held[number]
                 # As the real one: on another thread than the one that asks.
-                import threading
-
                 threading.Thread(target=call, daemon=True).start()
 
     def asked(self, name: str) -> list[Any]:
@@ -112,7 +116,7 @@ class FakeData:
         """A row of a list."""
         found = [name for name, rule in self.rules.items() if number in rule["rows"]]
         texts = {
-            "prompt": f"Why is the sky blue? ({number})",
+            "prompt": f"({number}) Why is the sky blue?",
             "chosen": CHOSEN,
             "rejected": REJECTED,
         }
@@ -220,7 +224,7 @@ class FakeData:
         self.requests.append(("cancel", request))
 
     def close(self) -> None:
-        self.closed = True
+        self.ended.set()
 
 
 def hostile(job: Any, on_event: Callable[[dict[str, Any]], None]) -> FakeData:

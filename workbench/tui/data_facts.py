@@ -20,17 +20,15 @@ Looks = Mapping[str, "Look"]
 
 
 def data_line(checked: Checked, looks: Looks) -> Content:
-    """`data  sft 64 rows · dpo 334 pairs, 2 findings, 1 error  d looks`."""
+    """`data sft 64 rows · dpo 334 pairs, 2 findings (1 error)   d looks`."""
     told = [_stage(stage, sums.rows, looks.get(stage)) for stage, sums in checked.totals]
     known = [words for words in told if words] or ["not known yet"]
-    return join(("data   ", "$muted"), plain("  ·  ".join(known)), ("   d looks at it", "$primary"))
+    return join(("data ", "$muted"), plain(" · ".join(known)), ("   d looks", "$primary"))
 
 
 def _stage(stage: str, rows: int | None, look: Look | None) -> str:
     if look is not None and look.report:
-        words = f"{stage} {counted(look.pairs, 'pair')}, {findings_in_words(look)}"
-        dropped = look.tokens.get("dropped")
-        return f"{words}, {counted(dropped, 'pair')} dropped" if dropped else words
+        return f"{stage} {counted(look.pairs, 'pair')}, {findings_in_words(look)}"
     return f"{stage} {counted(rows, 'row')}" if rows is not None else ""
 
 

@@ -60,12 +60,12 @@ def rules_of(look: Look) -> dict[str, Event]:
 
 
 def findings_in_words(look: Look) -> str:
-    """`2 findings (errors first)`, for a line elsewhere."""
+    """`2 findings (1 error)`, for a line elsewhere."""
     worst = [str(rule.get("severity")) for rule in rules_of(look).values()]
     errors = worst.count("error")
     if not worst:
         return "no findings"
-    return counted(len(worst), "finding") + (f", {counted(errors, 'error')}" if errors else "")
+    return counted(len(worst), "finding") + (f" ({counted(errors, 'error')})" if errors else "")
 
 
 def head(look: Look) -> Content:
