@@ -39,6 +39,7 @@ class Finding:
         row, line: Where it stands; row 0 for a finding about the whole set.
         detail: What is there, in a few words that need not name the row.
         others: Numbers of further rows that it is about, the first ones.
+        part: Which pair of the row, from 0.
     """
 
     rule: str
@@ -46,6 +47,7 @@ class Finding:
     line: int
     detail: str
     others: tuple[int, ...] = ()
+    part: int = 0
 
 
 @dataclass(frozen=True)

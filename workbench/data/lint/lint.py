@@ -1,0 +1,71 @@
+"""All rules on one data set: every example is seen once, then they are compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from workbench.data.lint.buckets import hash_of
+from workbench.data.lint.model import Example, Finding
+from workbench.data.lint.row_rules import row_findings
+from workbench.data.lint.rules import RULES
+from workbench.data.lint.set_rules import (
+    TEST,
+    TRAIN,
+    LengthBias,
+    RepeatedAnswers,
+    SamePrompts,
+    Scripts,
+)
+
+__all__ = ["RULES", "Lint"]
+
+
+class Lint:
+    """What is wrong with a data set, as far as its texts tell.
+
+    Memory does not grow with the data: what has to be compared lies on disk as hashes.
+
+    Args:
+        stage: "dpo" or "sft".
+        keep: Takes each finding as it is made.
+        folder: For temporary files.
+    """
+
+    def __init__(self, stage: str, keep: Callable[[Finding], object], *, folder: Path) -> None:
+        self.stage = stage
+        self._out = keep
+        self._counts: Counter[str] = Counter()
+        self._prompts = SamePrompts(folder)
+        self._answers = RepeatedAnswers(folder)
+        self._lengths = LengthBias()
+        self._scripts = Scripts(folder)
+
+    def see(self, example: Example, *, split: str = "train") -> None:
+        """Look at one example; held-out ones are only compared with those that are trained on."""
+        prompt = hash_of(example.prompt.strip())
+        asked = bool(example.prompt.strip())
+        if split != "train":
+            if asked:
+                self._prompts.see(example, prompt, TEST)
+            return
+        said = set()
+        for rule, detail in row_findings(example):
+            if rule not in said:
+                said.add(rule)
+                self._keep(Finding(rule, example.row, example.line, detail, part=example.part))
+        self._prompts.see(example, prompt if asked else hash_of(example.answers[0]), TRAIN)
+        self._answers.see(example, prompt)
+        self._lengths.see(example)
+        self._scripts.see(example)
+
+    def finish(self) -> dict[str, int]:
+        """Compare the examples with each other; counts of all findings by rule."""
+        for rule in (self._prompts, self._answers, self._lengths, self._scripts):
+            rule.finish(self._keep)
+        return dict(self._counts)
+
+    def _keep(self, finding: Finding) -> None:
+        self._counts[finding.rule] += 1
+        self._out(finding)

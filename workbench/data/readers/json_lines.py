@@ -1,0 +1,115 @@
+"""Rows of JSON lines: one object a line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from workbench.data.readers.content import Content
+from workbench.data.readers.index import Index
+from workbench.data.readers.json_text import ROW_LIMIT_BYTES, mended, no_object, reason, scanner
+from workbench.data.readers.remarks import Remarks
+from workbench.data.readers.row import BrokenRow, SourceRow
+from workbench.data.readers.text_lines import TOO_LONG, ending, skip_line, value_at
+
+_BLANK = re.compile(r"[ \t\r\n\ufeff]*")
+_AFTER = re.compile(r"[ \t\r\n]*(,?)[ \t\r\n]*")
+
+
+class JsonLines:
+    """A reader of a file of JSON lines."""
+
+    def __init__(self, content: Content, remarks: Remarks) -> None:
+        self.content = content
+        self.remarks = remarks
+        self.index = Index()
+        self._scan = scanner(remarks)
+
+    def rows(self) -> Iterator[SourceRow | BrokenRow]:
+        """Every row and every broken line, from the start."""
+        self.remarks.begin()
+        file = self.content.open()
+        readline, scan = file.readline, self._scan
+        add, known = self.index.add, len(self.index.offsets)
+        number = line = 0
+        offset = self.content.mark
+        while raw := readline(ROW_LIMIT_BYTES):
+            line += 1
+            try:
+                text = raw.decode()
+                values, end = scan(text, 0)
+                plain = type(values) is dict and text[end:] in ("\n", "\r\n", "")
+            except (StopIteration, ValueError, RecursionError):
+                plain = False
+            if plain:
+                number += 1
+                if number > known:
+                    add(number, offset, line)
+                if b"\\ud" in raw or b"\\uD" in raw:
+                    values = mended(values, self.remarks, foreign=False)
+                yield SourceRow(number, line, values)
+                offset += len(raw)
+                continue
+            whole = raw.endswith(b"\n") or len(raw) < ROW_LIMIT_BYTES
+            found = self._odd(raw, line) if whole else iter([(0, TOO_LONG)])
+            for place, item in found:
+                if isinstance(item, str):
+                    self.remarks.as_is = False
+                    yield BrokenRow(line, item)
+                else:
+                    number += 1
+                    add(number, offset + place, line)
+                    yield SourceRow(number, line, item)
+            offset += len(raw) + (0 if whole else skip_line(file))
+        yield from ending(self.content, self.remarks, line)
+
+    def _odd(self, raw: bytes, line: int) -> Iterator[tuple[int, dict[str, Any] | str]]:
+        """Rows of a line that is no plain one, each with its place; a text says what is wrong."""
+        if b"\0" in raw:
+            only = not raw.strip(b"\0 \t\r\n")
+            yield 0, "the line is zero bytes only" if only else "the line holds zero bytes"
+            return
+        text = raw.decode("utf-8", "surrogateescape")
+        at, count = _skip(_BLANK, text, 0), 0
+        while at < len(text):
+            try:
+                values, end = self._scan(text, at)
+            except (StopIteration, ValueError, RecursionError) as error:
+                yield 0, f"the line is not JSON ({reason(error, text)})"
+                return
+            if type(values) is not dict:
+                yield 0, f"the line is not a JSON object but {no_object(values)}"
+                return
+            place = len(text[:at].encode("utf-8", "surrogateescape"))
+            yield place, mended(values, self.remarks, foreign=True)
+            after = _AFTER.match(text, end)
+            at, count = (after.end() if after else end), count + 1
+            if after and after[1]:
+                self.remarks.count("comma" if at == len(text) else "glued")
+        if count > 1:
+            self.remarks.count("glued")
+
+    def at(self, number: int) -> SourceRow:
+        """One row again.
+
+        Raises:
+            IndexError: It was not passed yet.
+            ProblemError: The file was changed since.
+        """
+        offset, line = self.index.place(number)
+        return SourceRow(number, line, value_at(self.content, offset))
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file that were read."""
+        return self.content.position
+
+    def close(self) -> None:
+        """Close the file."""
+        self.content.close()
+
+
+def _skip(pattern: re.Pattern[str], text: str, at: int) -> int:
+    found = pattern.match(text, at)
+    return found.end() if found else at
