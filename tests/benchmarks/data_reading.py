@@ -111,7 +111,7 @@ def write(file: Path, kind: str, count: int) -> None:
         write_parquet(file, rows)
         return
     plain = file.with_suffix(".plain") if kind == "zst" else file
-    opened = gzip.open(file, "wt", 1) if kind == "gz" else plain.open("w", newline="")
+    opened = gzip.open(file, "wt", 1) if kind == "gz" else plain.open("w", newline="")  # noqa: SIM115
     with opened as out:
         if kind == "csv":
             writer = csv.DictWriter(out, ["prompt", "chosen", "rejected"])
