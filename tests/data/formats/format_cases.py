@@ -438,6 +438,29 @@ RANKED = [
         [pair()],
     ),
     Case(
+        "scores in columns",
+        "ranked_answers",
+        [
+            {
+                "prompt": "ask",
+                "response_0": {"text": "bad", "rating": 2},
+                "response_1": {"text": "good", "rating": 4},
+            }
+        ],
+        [pair()],
+    ),
+    Case(
+        "a prompt of marked turns",
+        "ranked_answers",
+        [
+            {
+                "prompt": "\n\nHuman: one\n\nAssistant: two\n\nHuman: ask\n\nAssistant: ",
+                "answers": [{"answer": "good", "rank": 1}, {"answer": "bad", "rank": 2}],
+            }
+        ],
+        [pair([*BEFORE, user("ask")])],
+    ),
+    Case(
         "generations and ratings",
         "rated_generations",
         [{"instruction": "ask", "generations": ["bad", "good", None], "ratings": [1.0, 5.0, 3.0]}],

@@ -34,7 +34,7 @@ NOUNS = _words(
 # Two answers side by side.
 ANSWER_WORDS = _words(
     "output outputs response answer completion reply summary text candidate generation solution "
-    "conversation message assistant ref comment continuation story model"
+    "conversation message assistant ref comment continuation story"
 )
 SCORE_WORDS = _words("score rating reward points rank grade")
 LABEL = _words(
