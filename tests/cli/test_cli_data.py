@@ -52,7 +52,7 @@ def look(capsys: Capture, *arguments: str, code: int = 0) -> dict[str, Any]:
 
 def test_a_clean_file(write: Write, capsys: Capture) -> None:
     assert main(["data", write(pairs(12))]) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "12 rows, 12 pairs" in said
     assert "TRL reads it as it stands" in said
     assert "No findings." in said
@@ -75,7 +75,7 @@ def test_another_shape_is_mapped_and_says_how(write: Write, capsys: Capture) -> 
     rows = [{"question": row.pop("prompt"), **row} for row in pairs(6)]
     file = write(rows)
     assert main(["data", file]) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "prompt <- question" in said
     assert "mapped to TRL's columns" in said
     assert main(["data", file, "--row", "3"]) == 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from data_fakes import FakeData
 from tui_fakes import NOW, FakeAnswers, FakeLauncher, make_paths
 
 from workbench.base.paths import Paths
@@ -43,8 +45,18 @@ def answers() -> list[FakeAnswers]:
 
 
 @pytest.fixture
+def looks() -> list[FakeData]:
+    """The processes that look at data, oldest first."""
+    return []
+
+
+@pytest.fixture
 def make_app(
-    paths: Paths, launcher: FakeLauncher, answers: list[FakeAnswers], tmp_path: Path
+    paths: Paths,
+    launcher: FakeLauncher,
+    answers: list[FakeAnswers],
+    looks: list[FakeData],
+    tmp_path: Path,
 ) -> Callable[..., WorkbenchApp]:
     """Makes an app over the folders, with fakes for everything that works."""
 
@@ -52,8 +64,13 @@ def make_app(
         answers.append(FakeAnswers(run, on_event))
         return answers[-1]
 
-    def make(**options: Any) -> WorkbenchApp:
-        given = {"launcher": launcher, "clock": lambda: NOW, "answers": factory, "cwd": tmp_path}
+    def look(job: Any, on_event: Any, **options: Any) -> FakeData:
+        looks.append(FakeData(job, on_event, **options))
+        return looks[-1]
+
+    def make(*, data: Mapping[str, Any] | None = None, **options: Any) -> WorkbenchApp:
+        given = {"launcher": launcher, "clock": lambda: NOW, "answers": factory, "cwd": tmp_path,
+                 "data_looks": partial(look, **(data or {}))}  # fmt: skip
         return WorkbenchApp(paths, **{**given, **options})
 
     return make

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +14,7 @@ Event = Mapping[str, Any]
 
 MARKS = {"error": "x", "warning": "!", "note": "-"}
 SEVERITIES = tuple(MARKS)
-BLOCKS = " ▁▂▃▄▅▆▇█"
+BLOCKS, ASCII_BLOCKS = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
 FIRST_ROWS = 8
 SPREADS = ("p50", "p95", "p99", "max", "mean")
 
@@ -22,7 +24,9 @@ def report_lines(
 ) -> list[str]:
     """The whole report."""
     lines = [line for source in sources for line in _source_lines(source)]
-    lines += [*_count_lines(report), *_finding_lines(report, tokens)]
+    lines += _count_lines(report)
+    if report["pairs"]:
+        lines += _finding_lines(report, tokens)
     if tokens:
         lines += ["", *token_lines(tokens)]
     if fixed:
@@ -34,20 +38,27 @@ def _source_lines(source: Event) -> list[str]:
     kind = " ".join(part for part in (source["compression"], source["kind"]) if part)
     lines = [f"{one_line(source['path'])}  ({kind}, {size(source['size'])})"]
     if not source["stage"]:
-        lines.append(f"  {one_line(source['title'])}: {one_line(source['missing'])}")
-        if source["next_step"]:
-            lines.append(f"  {one_line(source['next_step'])}")
+        lines += _said(f"{source['title']}: {source['missing']}")
+        lines += _said(source["next_step"])
     else:
         as_it_stands = source["shape_as_is"] and source["as_is"]
         how = "TRL reads it as it stands" if as_it_stands else "mapped to TRL's columns"
         sure = f"{source['confidence']:.0%} sure"
-        name = f"{one_line(source['title'])} [{one_line(source['shape'])}]"
-        lines.append(f"  {name}, for {source['stage']}; {how}; {sure}")
+        name = f"{source['title']} [{source['shape']}]"
+        lines += _said(f"{name}, for {source['stage']}; {how}; {sure}")
         made = [f"{role} <- {name}" for role, name in source["columns"].items() if role != name]
         if made:
-            lines.append(f"  {one_line(', '.join(made))}")
-    notes = [*source["notes"], *source["shape_notes"]]
-    return [*lines, *(f"  {one_line(note)}" for note in notes)]
+            lines += _said(", ".join(made))
+    for note in (*source["notes"], *source["shape_notes"]):
+        lines += _said(note)
+    return lines
+
+
+def _said(text: str, first: str = "  ") -> list[str]:
+    """A sentence in lines of the terminal's width."""
+    return textwrap.wrap(
+        one_line(text), columns(), initial_indent=first, subsequent_indent=" " * len(first)
+    )
 
 
 def _count_lines(report: Event) -> list[str]:
@@ -77,8 +88,16 @@ def _finding_lines(report: Event, tokens: Event) -> list[str]:
         for r in ordered
     ]
     lines = ["", *table(("", "RULE", "COUNT", "FINDING", "ROWS"), rows)]
-    about_all = [one["detail"] for one in report["about_all"] if not one["line"]]
-    return [*lines, *(f"  {one_line(detail)}" for detail in about_all)]
+    for one in report["about_all"]:
+        if not one["line"]:
+            lines += _said(one["detail"])
+    grave = [rule for rule in ordered if rule["severity"] == "error"]
+    for rule in grave:
+        lines += _said(f"{rule['name']}: {rule['why']} {rule['next_step']}", "x ")
+    return [
+        *lines,
+        *_said("--rule NAME shows the rows of a rule, --row N a row, --xray N its tokens"),
+    ]
 
 
 def _numbers(rows: Sequence[int]) -> str:
@@ -104,11 +123,14 @@ def token_lines(tokens: Event) -> list[str]:
         f"{limit} ({tokens['truncation_mode']}): {', '.join(counts)}{steps}",
         *table(("", *SPREADS), rows),
         *_histogram_lines(tokens["histogram"], most),
-        f"padding in batches of {padding['batch']}: {padding['waste']:.0%} of what TRL computes, "
-        f"{padding['bucketed_waste']:.0%} where rows are grouped by length, none on the "
-        "workbench's own path",
+        *_said(
+            f"padding in batches of {padding['batch']}: {padding['waste']:.0%} of what TRL "
+            f"computes, {padding['bucketed_waste']:.0%} where rows are grouped by length, none on "
+            "the workbench's own path",
+            "",
+        ),
     ]
-    return [*lines, *map(one_line, tokens["advice"])]
+    return [*lines, *(line for one in tokens["advice"] for line in _said(one, ""))]
 
 
 def _histogram_lines(histogram: Event, most: int | None) -> list[str]:
@@ -117,10 +139,11 @@ def _histogram_lines(histogram: Event, most: int | None) -> list[str]:
     greatest = max((max(histogram[name]) for name in names), default=0)
     if not greatest:
         return []
+    blocks = BLOCKS if "utf" in (sys.stdout.encoding or "").lower() else ASCII_BLOCKS
     lines = []
     for name in names:
-        heights = [-(-count * (len(BLOCKS) - 1) // greatest) for count in histogram[name]]
-        lines.append(f"{name:<9} |{''.join(BLOCKS[height] for height in heights)}|")
+        heights = [-(-count * (len(blocks) - 1) // greatest) for count in histogram[name]]
+        lines.append(f"{name:<9} |{''.join(blocks[height] for height in heights)}|")
     scale = f"{'':<9} 0{edges[-1]:>{len(edges) - 1}}"
     if most and most < edges[-1]:
         place = most * (len(edges) - 1) // edges[-1]

@@ -28,12 +28,20 @@ from workbench.base.text import clean
 from workbench.tui.actions import RunActions
 from workbench.tui.board import RunBoard, RunRow, parting_words
 from workbench.tui.commands import MODES, commands
+from workbench.tui.looking import LookEvent, Looking
 from workbench.tui.messages import Changed, Failed, RunsRead, RunStarted, Said, Then
 from workbench.tui.notices import Notices
 from workbench.tui.queueing import QueueWatch
 from workbench.tui.scoring import Scoring
 from workbench.tui.screens.base import WorkbenchScreen
-from workbench.tui.services import AnswersFactory, Launcher, Services, real_answers
+from workbench.tui.services import (
+    AnswersFactory,
+    DataLooksFactory,
+    Launcher,
+    Services,
+    real_answers,
+    real_data_looks,
+)
 from workbench.tui.theme import FALLBACK_VARIABLES, THEMES
 
 if TYPE_CHECKING:
@@ -56,6 +64,7 @@ class WorkbenchApp(App[int]):
         cwd: Folder in which `./recipes` is looked for; the present one when None.
         open_run: Id of a run to watch right away.
         screen: Mode to begin with.
+        data_looks: Makes the process that looks at data.
     """
 
     TITLE = "dpo-workbench"
@@ -82,11 +91,14 @@ class WorkbenchApp(App[int]):
         cwd: Path | None = None,
         open_run: str = "",
         screen: str = "",
+        data_looks: DataLooksFactory = real_data_looks,
     ) -> None:
         super().__init__()
-        self.services = Services(paths, launcher, clock, answers, cwd or Path.cwd())
+        folder = cwd or Path.cwd()
+        self.services = Services(paths, launcher, clock, answers, folder, data_looks)
         self.actions = RunActions(self)
         self.scoring = Scoring(self)
+        self.looking = Looking(self)
         self.rows: tuple[RunRow, ...] = ()
         self.runs_changed: Signal[tuple[RunRow, ...]] = Signal(self, "runs-changed")
         self.runs_known = False
@@ -125,6 +137,7 @@ class WorkbenchApp(App[int]):
     def on_unmount(self) -> None:
         """What only this app waits for ends with it."""
         self.scoring.close()
+        self.looking.close()
 
     def _know_settings(self) -> None:
         """After an update of TRL, ask it once for its settings; until then the known ones serve."""
@@ -222,6 +235,8 @@ class WorkbenchApp(App[int]):
 
     @on(RunStarted)
     def _run_started(self, event: RunStarted) -> None:
+        # What the looks at data hold of the memory belongs to the training now.
+        self.looking.rest()
         self.read_runs()
         self.watch_run(event.run_id)
 
@@ -231,6 +246,10 @@ class WorkbenchApp(App[int]):
 
         self.read_runs()
         self.push_screen(NoticeDialog(event.title, event.problems))
+
+    @on(LookEvent)
+    def _look_event(self, event: LookEvent) -> None:
+        self.looking.take(event)
 
     @on(Changed)
     def _changed(self) -> None:
@@ -303,7 +322,7 @@ class WorkbenchApp(App[int]):
 
     async def action_quit(self) -> None:
         """Leave; ask first when edits would be lost."""
-        if not any(getattr(screen, "unsaved", False) for screen in self._all_screens()):
+        if not any(getattr(screen, "unsaved", False) for screen in self.all_screens()):
             self.exit(0)
             return
         from workbench.tui.dialogs.confirm import ConfirmDialog
@@ -316,7 +335,8 @@ class WorkbenchApp(App[int]):
         self._leaving = dialog
         self.push_screen(dialog, lambda yes: self.exit(0) if yes else None)
 
-    def _all_screens(self) -> Iterable[Screen[Any]]:
+    def all_screens(self) -> Iterable[Screen[Any]]:
+        """Every screen that is open, in whatever mode."""
         for mode in self.MODES:
             with contextlib.suppress(KeyError):
                 yield from self.get_screen_stack(mode)

@@ -60,6 +60,11 @@ def commands(app: WorkbenchApp, screen: Screen[Any]) -> Iterable[SystemCommand]:
             f"Show the {mode} screen ({number})",
             lambda mode=mode: app.action_show(mode),
         )
+    yield SystemCommand(
+        "Data: look at a file ...",
+        "What a file of preferences or instructions holds, before it is trained on",
+        app.looking.ask_for_file,
+    )
     yield SystemCommand("Theme", "Change the colours", app.action_change_theme)
     yield SystemCommand("Help", "Keys of this screen (?)", app.action_help)
     yield SystemCommand("Quit", "Leave; runs go on (ctrl+q)", app.action_quit)

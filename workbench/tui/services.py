@@ -12,6 +12,7 @@ from workbench.base.paths import Paths
 
 if TYPE_CHECKING:
     from workbench.judge.answers import Conversation, Sampling
+    from workbench.run.data_look import DataJob
     from workbench.run.directory import RunDirectory
 
 
@@ -73,6 +74,36 @@ def real_answers(run: RunDirectory, on_event: Callable[[dict[str, Any]], None]) 
     return AnswerProcess(run, on_event)
 
 
+class DataLooks(Protocol):
+    """What `workbench.run.data_look.DataProcess` offers; each request returns its id."""
+
+    def scan(self) -> int: ...
+
+    def rows(self, start: int, count: int, *, rule: str = "", search: str = "") -> int: ...
+
+    def row(self, number: int) -> int: ...
+
+    def tokens(self, most: int = 0) -> int: ...
+
+    def xray(self, number: int, part: int = 0) -> int: ...
+
+    def fix(self, out: Path, *, rules: Sequence[str] | None = None, mend: bool = True) -> int: ...
+
+    def cancel(self, request: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+DataLooksFactory = Callable[["DataJob", Callable[[dict[str, Any]], None]], DataLooks]
+
+
+def real_data_looks(job: DataJob, on_event: Callable[[dict[str, Any]], None]) -> DataLooks:
+    """The real process that looks at data."""
+    from workbench.run.data_look import DataProcess
+
+    return DataProcess(job, on_event)
+
+
 @dataclass(frozen=True)
 class Services:
     """Collaborators of the app.
@@ -88,6 +119,7 @@ class Services:
     clock: Callable[[], float] = time.time
     answers: AnswersFactory = real_answers
     cwd: Path = field(default_factory=Path.cwd)
+    data_looks: DataLooksFactory = real_data_looks
 
     @property
     def launcher(self) -> Launcher:

@@ -43,7 +43,7 @@ class Tokens:
     """
 
     def __init__(self, folder: Path, job: Mapping[str, Any], emit: Emit) -> None:
-        self.stage = str(job["stage"])
+        self.stage, self.source = str(job["stage"]), str(job["model_source"])
         file = folder / f"{self.stage}.yaml"
         if not self.stage or not file.is_file():
             hint = "Name a recipe: its model has the tokenizer, and its settings the lengths."
@@ -170,7 +170,7 @@ class Tokens:
             steps = math.ceil(math.ceil(lengths.kept / accumulated) * epochs)
             steps = steps if lengths.kept else 0
         return {
-            "tokenizer": str(self.config.model.model_name_or_path),
+            "tokenizer": self.source or str(self.config.model.model_name_or_path),
             "max_length": self.max_length,
             "truncation_mode": str(training.truncation_mode),
             "exact": exact,

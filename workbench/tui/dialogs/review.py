@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Button, Input, Static
 
 from workbench.base.paths import safe_name
@@ -22,8 +24,10 @@ from workbench.tui.checking import (
     totals_lines,
     with_start,
 )
+from workbench.tui.data_facts import Looks, data_line, nothing_left
+from workbench.tui.data_subjects import is_current
 from workbench.tui.dialogs.base import Dialog
-from workbench.tui.messages import DeviceSeen, RecipeChecked
+from workbench.tui.messages import DeviceSeen
 from workbench.tui.queueing import busy_with, next_device
 from workbench.tui.render import join, lines, plain, problem_line
 from workbench.tui.widgets.steady_input import SteadyInput
@@ -45,6 +49,14 @@ class ReviewAnswer:
     name: str
     queued: bool = False
     code_of: str = ""
+
+
+@dataclass
+class Reviewed(Message):
+    """What the check says, and the looks at the recipe's data that still hold."""
+
+    checked: Checked
+    looks: Looks
 
 
 class ReviewDialog(Dialog[ReviewAnswer]):
@@ -73,6 +85,10 @@ class ReviewDialog(Dialog[ReviewAnswer]):
     ReviewDialog #naming > Input { width: 1fr; }
     """
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "data", "Data", show=False, id="review.data"),
+    ]
+
     def __init__(self, path: Path, name: str, parent: RunDirectory | None = None) -> None:
         super().__init__("Start this run?")
         self._path, self._start_run = path, parent
@@ -80,6 +96,7 @@ class ReviewDialog(Dialog[ReviewAnswer]):
         self._may_start = False
         self._busy_with = ""
         self._code_of = ""
+        self._checked_once = False
         self.use: DeviceUse | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -107,20 +124,37 @@ class ReviewDialog(Dialog[ReviewAnswer]):
             hint = f"{self._busy_with} is training; two at once share time and memory."
             self.query_one("#busy", Static).update(hint)
             self.query_one("#yes", Button).label = "Start now"
-        self.run_worker(partial(self._check), thread=True, exit_on_error=False)
+        self.action_check()
 
-    def _check(self) -> None:
+    def action_check(self) -> None:
+        """Check the recipe in a thread, with what is known of its data."""
+        looks = self.bench.looking.of_recipe(self._path)
+        self.run_worker(partial(self._check, looks), thread=True, exit_on_error=False)
+
+    def on_screen_resume(self) -> None:
+        """The data may have been looked at meanwhile."""
+        if self._checked_once:
+            self.action_check()
+
+    def action_data(self) -> None:
+        """Look at the recipe's data; escape comes back here."""
+        self.bench.looking.open_recipe(self._path)
+
+    def _check(self, looks: Looks) -> None:
+        current = {stage: look for stage, look in looks.items() if is_current(look.subject)}
         device = next_device(self.bench.rows)
         checked = check_text(self._path, None, self.bench.services.paths, device)
         if self._start_run is not None:
             checked = with_start(checked, self._start_run)
-        self.post_message(RecipeChecked(0, checked))
+        problems = (*checked.problems, *nothing_left(checked, current))
+        checked = replace(checked, problems=problems)
+        self.post_message(Reviewed(checked, current))
 
-    @on(RecipeChecked)
-    def _checked(self, event: RecipeChecked) -> None:
+    @on(Reviewed)
+    def _checked(self, event: Reviewed) -> None:
         event.stop()
-        checked = event.checked
-        self.query_one("#summary", Static).update(_summary(checked))
+        checked, self._checked_once = event.checked, True
+        self.query_one("#summary", Static).update(_summary(checked, event.looks))
         self.set_class(bool(checked.paces), "-timed")
         if checked.recipe is not None:
             look = partial(self._look, checked.recipe, next_device(self.bench.rows))
@@ -128,13 +162,13 @@ class ReviewDialog(Dialog[ReviewAnswer]):
         problems = [problem_line(problem) for problem in checked.problems]
         self.query_one("#problems", Static).update(lines(*problems))
         self.query_one(VerticalScroll).display = bool(problems)
+        self._may_start = not checked.errors
+        for button in self.query("#queue, #yes").results(Button):
+            button.disabled = not self._may_start
         if checked.errors:
             self.query_one("#frame").border_subtitle = "fix the errors first; escape goes back"
             return
-        self._may_start = True
         self._code_of = checked.code_of
-        for button in self.query("#queue, #yes").results(Button):
-            button.disabled = False
         self.query_one("#queue" if self._busy_with else "#yes").focus()
 
     def _look(self, recipe: Recipe, device: str) -> None:
@@ -173,7 +207,7 @@ class ReviewDialog(Dialog[ReviewAnswer]):
             self.dismiss(ReviewAnswer(name, queued, self._code_of))
 
 
-def _summary(checked: Checked) -> Content:
+def _summary(checked: Checked, looks: Looks) -> Content:
     recipe = checked.recipe
     if recipe is None:
         return plain("This recipe cannot be read.", style="$error")
@@ -182,6 +216,7 @@ def _summary(checked: Checked) -> Content:
         join(("model  ", "$muted"), plain(recipe.model or "none given")),
         *([plain(f"starts from {checked.start}")] if checked.start else []),
         *totals_lines(checked),
+        data_line(checked, looks),
         *(line for line in (memory_line(checked.totals), time_line(checked)) if line),
     ]
     return lines(*rows)

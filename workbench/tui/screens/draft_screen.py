@@ -161,6 +161,10 @@ class DraftScreen(WorkbenchScreen):
         if then is not None:
             then()
 
+    def action_data(self) -> None:
+        """Look at the data that the file names."""
+        self.bench.looking.open_recipe(self._path)
+
     def action_leave(self) -> None:
         """Back to the list, not without a question when edits would be lost."""
         if not self.unsaved:

@@ -42,6 +42,7 @@ KEYS: list[BindingType] = [
     ),
     _key("f1,question_mark", "app.help", "Help", "", shown="f1"),
     _key("ctrl+y,ctrl+r", "redo", "Redo", "Make the undone edit again"),
+    _key("f6", "data", "Data", "Look at the data that the saved file names"),
     _key("space", "turn", "Switch", "Turn a switch over"),
     _key("right", "step(1)", "Next choice", "The next of a setting's choices"),
     _key("left", "step(-1)", "Previous choice", "The previous of a setting's choices"),

@@ -59,6 +59,7 @@ class RecipesScreen(WorkbenchScreen):
         Binding(
             "n", "copy", "Save as new", id="recipes.copy", tooltip="Copy the recipe to your own"
         ),
+        Binding("d", "data", "Data", id="recipes.data", tooltip="Look at the recipe's data"),
         Binding(
             "slash",
             "filter",
@@ -217,6 +218,11 @@ class RecipesScreen(WorkbenchScreen):
         """Look the recipe over, then launch."""
         if self.entry is not None:
             self.bench.actions.review(self.entry.path, self.entry.name)
+
+    def action_data(self) -> None:
+        """Look at the data of the recipe under the cursor."""
+        if self.entry is not None:
+            self.bench.looking.open_recipe(self.entry.path)
 
     def action_copy(self) -> None:
         """Copy the recipe under a new name among the user's."""
