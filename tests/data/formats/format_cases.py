@@ -383,6 +383,19 @@ BY_LABEL = [
         [pair()],
     ),
     Case(
+        "a column for each winner",
+        "pairwise_scores",
+        [
+            {"prompt": "ask"} | answers | {"winner_model_a": a, "winner_model_b": b}
+            for a, b, answers in (
+                (1, 0, {"response_a": "good", "response_b": "bad"}),
+                (0, 1, {"response_a": "bad", "response_b": "good"}),
+                (0, 0, {"response_a": "good", "response_b": "bad"}),
+            )
+        ],
+        [pair(), pair()],
+    ),
+    Case(
         "scores of a table",
         "pairwise_scores",
         [{"question": "ask", "answer_0": "a", "answer_1": "b", "score_0": "1", "score_1": "2"}],
