@@ -492,6 +492,12 @@ RANKED = [
         [pair()],
     ),
     Case(
+        "an Alpaca ranking in one list",
+        "ordered_answers",
+        [{"instruction": "ask", "input": "", "output": ["good", "bad"]}],
+        [pair()],
+    ),
+    Case(
         "right and wrong solutions in a list",
         "ranked_answers",
         [

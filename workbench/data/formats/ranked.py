@@ -159,10 +159,18 @@ def make_rated(row: Row, reading: Reading) -> list[TrlRow]:
 def find_ordered(sample: Sample) -> Reading | None:
     """A list of answers, the best first."""
     column = sample.role("answers", ORDERED, "list")
+    if not column and sample.named("instruction") and _two_texts(sample, "output"):
+        column = sample.named("output")  # how Alpaca rankings were written once
     columns, notes = sample.asked(column)
     if not column or "prompt" not in columns:
         return None
     return Reading(columns | {"answers": column}, notes=(*notes, "The first answer is the best."))
+
+
+def _two_texts(sample: Sample, name: str) -> bool:
+    values = [v for v in sample.values(sample.named(name, "list")) if isinstance(v, list)]
+    two = [value for value in values if len(value) == 2 and all(isinstance(v, str) for v in value)]
+    return bool(two) and len(two) == len(values)
 
 
 def make_ordered(row: Row, reading: Reading) -> list[TrlRow]:
