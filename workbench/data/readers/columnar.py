@@ -148,6 +148,7 @@ class Columnar:
         self.path = path
         self.parts = parts
         self.size = sum(part.size for part in parts)
+        self.passed = 0
         self._starts = [0]
         self._piece = _Piece(0, [])
 
