@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from workbench.data.readers.content import Content
-from workbench.data.readers.json_text import ROW_LIMIT_BYTES, mended, no_object, reason, scanner
+from workbench.data.readers.json_text import (
+    HALF,
+    ROW_LIMIT_BYTES,
+    mended,
+    no_object,
+    reason,
+    scanner,
+)
 from workbench.data.readers.remarks import Remarks
 from workbench.data.readers.row import BrokenRow, SourceRow
 from workbench.data.readers.text_lines import TOO_LONG, TextReader, skip_line, value_at
@@ -42,7 +49,7 @@ class JsonLines(TextReader):
                 number += 1
                 if number > known:
                     add(number, offset, line)
-                if b"\\ud" in raw or b"\\uD" in raw:
+                if "\\" in text and HALF(text):
                     values = mended(values, self.remarks, foreign=False)
                 yield SourceRow(number, line, values)
                 offset += len(raw)

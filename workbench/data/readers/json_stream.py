@@ -11,7 +11,14 @@ from typing import Any
 
 from workbench.data.readers.content import CHUNK_BYTES, Content
 from workbench.data.readers.json_shape import Shape
-from workbench.data.readers.json_text import ROW_LIMIT_BYTES, mended, no_object, reason, scanner
+from workbench.data.readers.json_text import (
+    HALF,
+    ROW_LIMIT_BYTES,
+    mended,
+    no_object,
+    reason,
+    scanner,
+)
 from workbench.data.readers.remarks import Remarks
 from workbench.data.readers.row import BrokenRow, SourceRow
 from workbench.data.readers.text_lines import TOO_LONG, TextReader, value_at
@@ -179,7 +186,7 @@ class JsonStream(TextReader):
         walk.commas = 0
         if not isinstance(value, dict):
             return "broken", f"element {walk.seen} is not a JSON object but {no_object(value)}"
-        if walk.feed.foreign or _has_half(text, begin, end):
+        if walk.feed.foreign or HALF(text, begin, end):
             value = mended(value, self.remarks, foreign=walk.feed.foreign)
         return "row", value
 
@@ -329,7 +336,3 @@ def _error_place(error: BaseException, at: int) -> int:
     if isinstance(error, StopIteration):
         return int(error.value)
     return error.pos if isinstance(error, json.JSONDecodeError) else at
-
-
-def _has_half(text: str, begin: int, end: int) -> bool:
-    return text.find("\\ud", begin, end) >= 0 or text.find("\\uD", begin, end) >= 0

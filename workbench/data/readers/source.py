@@ -96,10 +96,7 @@ class Source:
 
     def rows(self) -> Iterator[SourceRow | BrokenRow]:
         """All rows and all broken places from the start, one by one; may be called again."""
-        for row in self.reader.rows():
-            if isinstance(row, BrokenRow):
-                self.remarks.as_is = False
-            yield row
+        return self.reader.rows()
 
     def at(self, number: int) -> SourceRow:
         """One row, from 1, after `rows` has passed it.
@@ -183,10 +180,11 @@ def _columns(content: Content, kind: str) -> Source:
     if content.compression:
         step = f"Decompress it first: it is {kind} inside."
         raise _refused(content, f"it is compressed with {content.compression}", step)
-    reader = open_columns(content.path, kind)
+    remarks = Remarks()
+    reader = open_columns(content.path, kind, remarks)
     size = content.size
     content.close()
-    return Source(content.path, kind, "", size, reader, Remarks())
+    return Source(content.path, kind, "", size, reader, remarks)
 
 
 def _text(content: Content, head: bytes, split: str) -> Source:
@@ -284,8 +282,9 @@ def _is_blank(content: Content) -> bool:
 
 def _folder(path: Path, split: str) -> Source:
     if is_saved(path):
-        reader = open_saved(path, split)
-        return Source(path, "saved", "", reader.size, reader, Remarks(as_is=False))
+        remarks = Remarks(as_is=False)
+        reader = open_saved(path, split, remarks)
+        return Source(path, "saved", "", reader.size, reader, remarks)
     try:
         names = sorted(file.name for file in path.iterdir() if file.is_file())[:5]
     except OSError as error:
