@@ -71,7 +71,7 @@ class Parquet:
             batch_size=BATCH_ROWS, row_groups=[group], use_threads=False
         ):
             if start < first + batch.num_rows:
-                return first, batch.to_pylist()
+                return first, _rows(batch)
             first += batch.num_rows
         raise IndexError(start)
 
@@ -115,7 +115,6 @@ class Arrow:
         for batch in self._whole():
             with contextlib.suppress(OSError, ValueError):
                 self.position = min(self.size, max(self.position, self._map.tell()))
-            batch.validate()
             for start in range(0, batch.num_rows, BATCH_ROWS):
                 yield batch.slice(start, BATCH_ROWS)
 
@@ -125,7 +124,7 @@ class Arrow:
         for batch in self._whole():
             if start < first + batch.num_rows:
                 begin = (start - first) // BATCH_ROWS * BATCH_ROWS
-                return first + begin, batch.slice(begin, BATCH_ROWS).to_pylist()
+                return first + begin, _rows(batch.slice(begin, BATCH_ROWS))
             first += batch.num_rows
         raise IndexError(start)
 
@@ -167,7 +166,7 @@ class Columnar:
         for place, part in enumerate(self.parts):
             try:
                 for batch in part.batches():
-                    for values in batch.to_pylist():
+                    for values in _rows(batch):
                         number += 1
                         yield SourceRow(number, 0, values)
             except (OSError, ValueError, MemoryError) as error:
@@ -205,6 +204,13 @@ class Columnar:
         """Close the files."""
         for part in self.parts:
             part.close()
+
+
+def _rows(batch: Any) -> list[dict[str, Any]]:
+    """Rows of a record batch; what is damaged in it must not be followed into the memory."""
+    batch.validate(full=True)
+    rows: list[dict[str, Any]] = batch.to_pylist()
+    return rows
 
 
 def open_columns(path: Path, kind: str, remarks: Remarks) -> Columnar:
