@@ -17,6 +17,16 @@ from workbench.data.readers.remarks import Remarks
 from workbench.data.readers.row import BrokenRow, SourceRow
 
 BATCH_ROWS = 256
+# All that pyarrow raises at damaged files.
+FAULTS = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    NotImplementedError,
+    MemoryError,
+    SystemError,
+)
 STATE, INFO, SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 
 
@@ -169,7 +179,7 @@ class Columnar:
                     for values in _rows(batch):
                         number += 1
                         yield SourceRow(number, 0, values)
-            except (OSError, ValueError, MemoryError) as error:
+            except FAULTS as error:
                 self.remarks.as_is = False
                 yield BrokenRow(0, f"the file is damaged behind row {number} ({_first(error)})")
                 return
@@ -194,7 +204,7 @@ class Columnar:
                 first, rows = self.parts[index].slice(place - base)
             except IndexError:
                 raise IndexError(f"row {number} was not read") from None
-            except (OSError, ValueError) as error:
+            except FAULTS as error:
                 what = f"the row cannot be read again ({_first(error)})"
                 raise ProblemError(Problem(what, str(self.path), LOOK_AGAIN)) from None
             self._piece = _Piece(base + first, rows)
@@ -225,7 +235,7 @@ def open_columns(path: Path, kind: str, remarks: Remarks) -> Columnar:
 def _part(path: Path, kind: str) -> Part:
     try:
         return Parquet(path) if kind == "parquet" else Arrow(path)
-    except (OSError, ValueError) as error:
+    except FAULTS as error:
         what = f"it begins as {kind} and is cut or damaged ({_first(error)})"
         raise ProblemError(Problem(what, str(path), "Fetch or write the file again.")) from None
 
