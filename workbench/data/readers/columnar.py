@@ -17,6 +17,16 @@ from workbench.data.readers.remarks import Remarks
 from workbench.data.readers.row import BrokenRow, SourceRow
 
 BATCH_ROWS = 256
+# All that pyarrow raises at damaged files.
+FAULTS = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    NotImplementedError,
+    MemoryError,
+    SystemError,
+)
 STATE, INFO, SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 
 
@@ -71,7 +81,7 @@ class Parquet:
             batch_size=BATCH_ROWS, row_groups=[group], use_threads=False
         ):
             if start < first + batch.num_rows:
-                return first, batch.to_pylist()
+                return first, _rows(batch)
             first += batch.num_rows
         raise IndexError(start)
 
@@ -115,7 +125,6 @@ class Arrow:
         for batch in self._whole():
             with contextlib.suppress(OSError, ValueError):
                 self.position = min(self.size, max(self.position, self._map.tell()))
-            batch.validate()
             for start in range(0, batch.num_rows, BATCH_ROWS):
                 yield batch.slice(start, BATCH_ROWS)
 
@@ -125,7 +134,7 @@ class Arrow:
         for batch in self._whole():
             if start < first + batch.num_rows:
                 begin = (start - first) // BATCH_ROWS * BATCH_ROWS
-                return first + begin, batch.slice(begin, BATCH_ROWS).to_pylist()
+                return first + begin, _rows(batch.slice(begin, BATCH_ROWS))
             first += batch.num_rows
         raise IndexError(start)
 
@@ -167,10 +176,10 @@ class Columnar:
         for place, part in enumerate(self.parts):
             try:
                 for batch in part.batches():
-                    for values in batch.to_pylist():
+                    for values in _rows(batch):
                         number += 1
                         yield SourceRow(number, 0, values)
-            except (OSError, ValueError, MemoryError) as error:
+            except FAULTS as error:
                 self.remarks.as_is = False
                 yield BrokenRow(0, f"the file is damaged behind row {number} ({_first(error)})")
                 return
@@ -195,7 +204,7 @@ class Columnar:
                 first, rows = self.parts[index].slice(place - base)
             except IndexError:
                 raise IndexError(f"row {number} was not read") from None
-            except (OSError, ValueError) as error:
+            except FAULTS as error:
                 what = f"the row cannot be read again ({_first(error)})"
                 raise ProblemError(Problem(what, str(self.path), LOOK_AGAIN)) from None
             self._piece = _Piece(base + first, rows)
@@ -205,6 +214,13 @@ class Columnar:
         """Close the files."""
         for part in self.parts:
             part.close()
+
+
+def _rows(batch: Any) -> list[dict[str, Any]]:
+    """Rows of a record batch; what is damaged in it must not be followed into the memory."""
+    batch.validate(full=True)
+    rows: list[dict[str, Any]] = batch.to_pylist()
+    return rows
 
 
 def open_columns(path: Path, kind: str, remarks: Remarks) -> Columnar:
@@ -219,7 +235,7 @@ def open_columns(path: Path, kind: str, remarks: Remarks) -> Columnar:
 def _part(path: Path, kind: str) -> Part:
     try:
         return Parquet(path) if kind == "parquet" else Arrow(path)
-    except (OSError, ValueError) as error:
+    except FAULTS as error:
         what = f"it begins as {kind} and is cut or damaged ({_first(error)})"
         raise ProblemError(Problem(what, str(path), "Fetch or write the file again.")) from None
 

@@ -55,8 +55,6 @@ class _Feed:
 
     def more(self, at: int) -> bool:
         """Leave out what stands before `at`, and read on; false at the end of the file."""
-        if self.ended:
-            return False
         self.line += self.text.count("\n", 0, at)
         self.base = self.place(at)
         rest = self.text[at:]
@@ -282,6 +280,8 @@ class _Walk:
 
     def more(self) -> bool:
         """Move the window to the place, and read on."""
+        if self.feed.ended:
+            return False
         got = self.feed.more(self.at)
         self.at = 0
         return got

@@ -141,9 +141,9 @@ def open_source(path: Path, *, split: str = "train", text_only: bool = False) ->
     Raises:
         ProblemError: There is nothing to read, with what it is instead.
     """
-    if path.is_dir() and not text_only:
-        return _folder(path, split)
     try:
+        if path.is_dir() and not text_only:
+            return _folder(path, split)
         content = Content(path)
     except OSError as error:
         raise _unreadable(path, error) from None
