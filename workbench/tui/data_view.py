@@ -21,7 +21,7 @@ ASCII_MARKS = {"error": "x", "warning": "!", "note": "-"}
 PARTS = ("prompt", "chosen", "rejected")
 KINDS = {"jsonl": "JSON lines", "json": "JSON", "csv": "CSV", "tsv": "TSV", "saved": "saved folder"}
 PART_COLORS = {"prompt": "$primary", "chosen": "$success", "rejected": "$accent"}
-FIRST_ROWS = 6
+FIRST_ROWS = 4
 SPREAD_CELLS = 31
 GAUGE_CELLS = 20
 TALL_LINES = 34
@@ -168,15 +168,12 @@ def length_line(report: Event) -> Content:
 
 
 def note_lines(look: Look) -> list[Content]:
-    """What else is said of the files and of the set as a whole."""
+    """What else is said of the files."""
     notes: dict[str, None] = {}
     for source in look.sources.values():
         for name in ("notes", "shape_notes"):
             notes.update(dict.fromkeys(str(note) for note in source.get(name) or ()))
     notes.update(dict.fromkeys(str(note) for note in look.report.get("notes") or ()))
-    for one in look.report.get("about_all") or ():
-        if isinstance(one, dict) and not one.get("line"):
-            notes[str(one.get("detail"))] = None
     return [plain(note, style="$muted") for note in notes]
 
 
@@ -189,6 +186,7 @@ def all_lines(look: Look) -> Content:
         parts += [plain(f"  {one} <- {old}", style="$muted") for one, old in columns.items()]
         parts.append(Content(""))
     parts += note_lines(look)
+    parts += [plain(one, style="$warning") for one in look.tokens.get("advice") or ()]
     for name, rule in rules_of(look).items():
         parts += [Content(""), plain(f"{rule.get('title')} ({name})", style="bold")]
         parts += [
@@ -219,10 +217,19 @@ def _numbers(rows: Sequence[object]) -> str:
     return ", ".join(str(row) for row in rows[:FIRST_ROWS]) + more
 
 
-def why_lines(rule: Event) -> Content:
-    """What a rule is about, and what to do."""
+def why_lines(look: Look, name: str) -> Content:
+    """What a rule says of the set as a whole, what it is about, and what to do."""
+    rule = rules_of(look).get(name, {})
     step = plain(rule.get("next_step") or "", style="$primary")
-    return join(plain(rule.get("why") or "", style="$muted"), " ", step)
+    why = plain(rule.get("why") or "", style="$muted")
+    details = [plain(f"{detail}. ") for detail in about_all(look, name)]
+    return join(*details, why, " ", step)
+
+
+def about_all(look: Look, name: str) -> list[str]:
+    """What a rule says of the set as a whole, not of single rows."""
+    found = [one for one in look.report.get("about_all") or () if one.get("rule") == name]
+    return [str(one.get("detail")) for one in found if not one.get("line")]
 
 
 def token_lines(look: Look, width: int, height: int, *, signs: bool) -> Content:
@@ -265,7 +272,7 @@ def _kept_line(tokens: Event, limit: object) -> Content:
             f"{thousands(tokens.get('truncated'))} truncated",
             "$warning" if tokens.get("truncated") else "",
         ),
-        (f" at max_length {limit}" if limit else " (no max_length)", "$muted"),
+        (f" at {limit} tokens" if limit else " (no max_length)", "$muted"),
     ]
     if tokens.get("steps") is not None:
         parts += [DOT, (counted(tokens["steps"], "step"), "")]

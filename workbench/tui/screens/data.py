@@ -81,7 +81,7 @@ class DataScreen(WorkbenchScreen):
         yield Static("", id="notes", markup=False)
         with Vertical(id="findings"):
             yield RowTable(
-                Column("", 1), Column("finding"), Column("count", 9, right=True), Column("rows", 22)
+                Column("", 1), Column("finding"), Column("count", 7, right=True), Column("rows", 14)
             )
             yield Static("", id="none", markup=False)
             yield Static("", id="why", markup=False)
@@ -145,9 +145,10 @@ class DataScreen(WorkbenchScreen):
     @on(RowTable.Highlighted)
     def _show_why(self) -> None:
         look, why = self._look, self.query_one("#why", Static)
-        rule = rules_of(look).get(self.query_one(RowTable).key) if look is not None else None
-        why.update(why_lines(rule) if rule else "")
-        why.display = rule is not None
+        name = self.query_one(RowTable).key if look is not None else ""
+        why.display = bool(name)
+        if look is not None and name:
+            why.update(why_lines(look, name))
 
     def _show_tokens(self, look: Look, *, signs: bool) -> None:
         shown = self.query_one("#lengths", Static)
@@ -176,7 +177,12 @@ class DataScreen(WorkbenchScreen):
         """Show the rows of the finding under the cursor, all rows where there is none."""
         rule = self.query_one(RowTable).key
         found = rules_of(self.look).get(rule)
-        self._browse(rule if found else "", str(found.get("title") or rule) if found else "")
+        if found is None:
+            self._browse()
+        elif found.get("rows"):
+            self._browse(rule, str(found.get("title") or rule))
+        else:
+            self.bench.say("That is about the set as a whole: r shows its rows.")
 
     @on(RowTable.Selected)
     def _selected(self) -> None:
@@ -193,7 +199,7 @@ class DataScreen(WorkbenchScreen):
         if not look.first and not look.report:
             self.bench.say("No row is read yet.")
             return
-        pages = look.rows(rule, title) if rule else look.pages
+        pages = look.of_rule(rule, title) if rule else look.pages
         self.app.push_screen(DataRowsScreen(look, pages))
 
     def action_tokens(self) -> None:
