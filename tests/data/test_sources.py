@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.data.sources import glance, missing_columns, split_files
+from workbench.data.sources import glance, split_files
 
 ROW = {"prompt": "p", "chosen": "a", "rejected": "b"}
 
@@ -60,13 +60,6 @@ def test_splits_by_file_name(tmp_path: Path) -> None:
     (tmp_path / "x" / "rows.jsonl").write_text("{}\n")
     assert [file.name for file in split_files(tmp_path / "x", "train")] == ["rows.jsonl"]
     assert split_files(tmp_path / "x", "test") == []
-
-
-def test_columns_of_each_stage() -> None:
-    assert missing_columns(("chosen", "rejected"), "dpo") == ""
-    assert missing_columns(("prompt",), "dpo") == "chosen and rejected"
-    assert missing_columns(("text",), "sft") == ""
-    assert missing_columns(("prompt",), "sft") != ""
 
 
 def test_of_a_folder_as_large_as_a_disk_only_the_first_files_are_looked_at(

@@ -120,7 +120,8 @@ def test_data_files(make_recipe: Make, paths: Paths, tmp_path: Path) -> None:
     text += ONE_ROW
     found = [str(problem) for problem in check(make_recipe(text), paths)]
     assert found[0].startswith(f"{tmp_path}/bad.jsonl:2: the line is not JSON")
-    assert "bad.jsonl has no column rejected; it has question, chosen" in found[1]
+    assert "which lack the rejected answer" in found[1]
+    assert found[1].startswith("trial.yaml:3:")
     text = text.replace("bad.jsonl", "gone.jsonl")
     assert "trial.yaml:3:18: data_files: there is no file gone.jsonl" in str(
         check(make_recipe(text), paths)[0]
@@ -170,11 +171,13 @@ CALL = [{"role": "assistant", "tool_calls": [{"name": "f"}]}]
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, ""),
         ({"prompt": USER, "chosen": ANSWER, "rejected": CALL}, ""),
         ({"chosen": ANSWER, "rejected": OTHER}, ""),
-        ({"prompt": "q", "chosen": ANSWER, "rejected": ANSWER}, "prompt is text, chosen is mess"),
-        ({"chosen": {"from": "gpt", "value": "a"}, "rejected": "b"}, "chosen is neither a text"),
-        ({"chosen": PARTS, "rejected": ANSWER}, "chosen is neither a text nor a list of messages"),
-        ({"question": "q", "chosen": "a", "rejected": "b"}, "question is ignored, the answers are"),
-        ({"chosen": [], "rejected": ANSWER}, "chosen is neither a text"),
+        ({"prompt": "q", "chosen": ANSWER, "rejected": OTHER}, ""),
+        ({"chosen": {"from": "gpt", "value": "a"}, "rejected": "b"}, "which lack a prompt"),
+        ({"chosen": PARTS, "rejected": ANSWER}, "there is no prompt before the answers"),
+        ({"question": "q", "chosen": "a", "rejected": "b"}, ""),
+        ({"chosen": [], "rejected": ANSWER}, "which lack a prompt"),
+        ({"messages": [*USER, *ANSWER]}, "holds conversations, which sft trains on"),
+        ({"prompt": "q", "completion": "a", "label": True}, "one answer"),
     ],
 )
 def test_the_kind_of_the_answers(

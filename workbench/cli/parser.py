@@ -7,6 +7,7 @@ import argparse
 from workbench import __version__
 from workbench.cli.number_types import count
 from workbench.cli.parser_base import RUN_HELP, Commands, command
+from workbench.cli.parser_data import add_data
 from workbench.cli.parser_judging import add_judging
 
 # Also `workbench.recipe.schema.STAGES`; that room reads YAML and the whole schema.
@@ -34,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_training(commands)
     _add_recipes(commands)
+    add_data(commands)
     _add_exchange(commands)
     _add_runs(commands)
     _add_queue(commands)

@@ -17,6 +17,7 @@ from workbench.base.problems import Problem
 
 TEXT_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
 WALK_LIMIT = 10_000
+SAMPLE_ROWS = 50
 FULL_READ_LIMIT_BYTES = 64 * 1024 * 1024
 SPLIT_WORDS = {
     "train": ("train", "training"),
@@ -24,7 +25,6 @@ SPLIT_WORDS = {
 }
 
 PREFERENCE_COLUMNS = ("chosen", "rejected")
-SFT_COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
 READ_COLUMNS = ("prompt", "chosen", "rejected", "messages", "completion", "text")
 
 
@@ -36,6 +36,7 @@ class Glance:
         rows: Number of rows; None when the file is of a kind that is not read here, or too big.
         columns: Columns of the first row; empty when not read.
         first: The first row.
+        sample: The first rows, enough to recognise their shape by.
         problems: Broken lines and the like, each with `file:line`.
         odd: Number, column and kind of the first value that is of another kind than in row 1.
         same: Rows whose chosen and rejected answers are the same, or one of them empty.
@@ -45,6 +46,7 @@ class Glance:
     rows: int | None = None
     columns: tuple[str, ...] = ()
     first: dict[str, Any] = field(default_factory=dict)
+    sample: list[dict[str, Any]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     odd: tuple[int, str, str] | None = None
     same: int = 0
@@ -138,6 +140,8 @@ def _broken(found: Glance, line: int, what: str) -> None:
 def _note(found: Glance, row: dict[str, Any]) -> None:
     """Compare a row with the first one, and its answers with each other."""
     found.seen += 1
+    if len(found.sample) < SAMPLE_ROWS:
+        found.sample.append(row)
     if not found.columns:
         found.columns = tuple(row)
         found.first = row
@@ -209,14 +213,3 @@ def _is_data(file: Path) -> bool:
 def _names_split(file: Path, split: str) -> bool:
     words = file.name.lower().replace("-", " ").replace("_", " ").replace(".", " ").split()
     return any(word in words for word in SPLIT_WORDS[split])
-
-
-def missing_columns(columns: tuple[str, ...], stage: str) -> str:
-    """What a stage's trainer misses among a data set's columns, as words; empty when nothing."""
-    have = set(columns)
-    if stage == "dpo":
-        lacking = [name for name in PREFERENCE_COLUMNS if name not in have]
-        return " and ".join(lacking)
-    if any(have.issuperset(wanted) for wanted in SFT_COLUMNS):
-        return ""
-    return "messages, or prompt and completion, or text"

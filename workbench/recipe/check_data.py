@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import functools
+import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from workbench.base.problems import Problem
+from workbench.base.problems import Problem, ProblemError
 from workbench.data.formats.catalogue import shapes
 from workbench.data.formats.columns import ROLES
-from workbench.data.formats.model import PAIRINGS
-from workbench.data.sources import Glance, glance, kind_of, missing_columns, split_files
+from workbench.data.formats.mapping import map_row
+from workbench.data.formats.model import PAIRINGS, Recognised, UnusableRowError, Wish
+from workbench.data.formats.recognise import recognise
+from workbench.data.readers.row import BrokenRow, SourceRow
+from workbench.data.readers.source import open_source
+from workbench.data.sources import Glance, glance, kind_of, split_files
 from workbench.recipe.recipe import Recipe, find_file
 
 FILE_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow", ".gz", ".txt")
 BROKEN_LINES_SHOWN = 3
-PROMPT_LIKE = ("instruction", "question", "query", "input")
-"""Columns that people mean as the prompt, and TRL does not read."""
+SURE = 0.7
+"""From this confidence on a shape is taken without a word."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ def check_data(recipe: Recipe, stage: str) -> Iterator[Problem]:
             hint = f"Paths count from {recipe.path.parent}."
             yield Problem(f"{_key(part)}: there is no file {part.name}", where, hint)
         for file in part.files:
-            yield from _check_file(glance(file), stage, where)
+            yield from _check_file(glance(file), stage, where, recipe.wish(stage))
     yield from _check_evaluation(recipe, stage)
 
 
@@ -121,18 +128,37 @@ def check_shape(key: str, value: Any, where: str) -> Iterator[Problem]:
         yield Problem(f"{key}: {value!r} is not known", where, hint)
 
 
-def _check_file(found: Glance, stage: str, where: str) -> Iterator[Problem]:
+def _check_file(found: Glance, stage: str, where: str, wish: Wish) -> Iterator[Problem]:
     yield from found.problems[:BROKEN_LINES_SHOWN]
     hidden = len(found.problems) - BROKEN_LINES_SHOWN
     if hidden > 0:
         yield Problem(f"{hidden} more broken lines", str(found.path), "Mend or delete them.")
-    lacking = missing_columns(found.columns, stage) if found.columns else ""
-    if lacking:
-        what = f"{found.path.name} has no column {lacking}; it has {', '.join(found.columns)}"
-        yield Problem(what, where, f"Rename the columns; {stage} reads {_wanted(stage)}.")
+    if not found.sample:
         return
-    yield from _check_first_row(found, stage, where)
-    yield from _check_all_rows(found, stage, where)
+    try:
+        shape = recognise(found.sample, wish)
+    except ProblemError as error:
+        yield from (replace(problem, where=where) for problem in error.problems)
+        return
+    if shape.stage != stage:
+        yield _unfit(found.path.name, shape, stage, where)
+    elif shape.as_is:
+        yield from _check_all_rows(found, stage, where)
+    elif shape.confidence < SURE:
+        made = ", ".join(f"{role} from {name}" for role, name in shape.columns.items())
+        what = f"{found.path.name} is taken for {shape.title} ({made})"
+        hint = f"If that is right, say data_format: {shape.shape}; else name the columns."
+        yield Problem(what, where, hint, "warning")
+
+
+def _unfit(name: str, shape: Recognised, stage: str, where: str) -> Problem:
+    """What to say of data that a stage cannot be trained on."""
+    if shape.stage:
+        what = f"{name} holds {shape.title}, which {shape.stage} trains on, and {stage} cannot"
+        hint = f"Move it to the section {shape.stage}, or name other data."
+        return Problem(what, where, hint)
+    hint = shape.next_step or f"Rename the columns; {stage} reads {_wanted(stage)}."
+    return Problem(f"{name}: {shape.missing or shape.title}", where, hint)
 
 
 def _check_all_rows(found: Glance, stage: str, where: str) -> Iterator[Problem]:
@@ -146,42 +172,6 @@ def _check_all_rows(found: Glance, stage: str, where: str) -> Iterator[Problem]:
         share = f"{found.same} of {found.rows} rows"
         what = f"{found.path.name}: {share} have equal answers, or an empty one"
         yield Problem(what, where, "Delete them: they hold no preference.", "warning")
-
-
-def _check_first_row(found: Glance, stage: str, where: str) -> Iterator[Problem]:
-    """What TRL would trip over: answers that are neither texts nor lists of messages."""
-    if stage != "dpo" or not found.first:
-        return
-    if "prompt" not in found.first:
-        for name in PROMPT_LIKE:
-            if name in found.first:
-                what = f"{found.path.name}: {name} is ignored, the answers are trained without it"
-                hint = "Rename the column to prompt, unless chosen and rejected hold it already."
-                yield Problem(what, where, hint, "warning")
-    kinds = {}
-    for column in ("prompt", "chosen", "rejected"):
-        value = found.first.get(column)
-        kinds[column] = "text" if isinstance(value, str) else "messages"
-        if column in found.first and not isinstance(value, str) and not _are_messages(value):
-            what = f"{found.path.name}: {column} is neither a text nor a list of messages"
-            hint = 'A message is {"role": "user", "content": "a text"}.'
-            yield Problem(what, where, hint)
-            return
-    if "prompt" in found.first and len(set(kinds.values())) > 1:
-        listed = ", ".join(f"{column} is {kind}" for column, kind in kinds.items())
-        what = f"{found.path.name}: the columns are of two kinds ({listed})"
-        yield Problem(what, where, "Make all three of one kind, or drop prompt.")
-
-
-def _are_messages(value: Any) -> bool:
-    """Whether a value is a list of messages; one that calls tools needs no content."""
-
-    def is_message(item: Any) -> bool:
-        if not isinstance(item, dict) or not isinstance(item.get("role"), str):
-            return False
-        return isinstance(item.get("content"), str) or bool(item.get("tool_calls"))
-
-    return isinstance(value, list) and bool(value) and all(is_message(item) for item in value)
 
 
 def _wanted(stage: str) -> str:
@@ -216,9 +206,48 @@ def _key(part: DataPart) -> str:
     return str(part.keys[-1])
 
 
+def _version(file: Path) -> tuple[int, int]:
+    """What tells one version of a file from another."""
+    try:
+        status = file.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+@functools.lru_cache(maxsize=64)
+def _count(file: Path, wish: str, changed: int, size: int) -> int | None:
+    """Rows that a file gives a trainer: its own, or what they are mapped to."""
+    found = glance(file)
+    if found.rows is None or not found.sample:
+        return found.rows
+    said = Wish(**json.loads(wish))
+    try:
+        shape = recognise(found.sample, said)
+        if shape.as_is or not shape.stage:
+            return found.rows
+        source = open_source(file)
+    except ProblemError:
+        return found.rows
+    with contextlib.closing(source):
+        return sum(_pairs(shape, row, said) for row in source.rows())
+
+
+def _pairs(shape: Recognised, row: SourceRow | BrokenRow, wish: Wish) -> int:
+    try:
+        return len(map_row(shape, row.values, wish)) if isinstance(row, SourceRow) else 0
+    except UnusableRowError:
+        return 0
+
+
 def count_rows(recipe: Recipe, stage: str) -> int | None:
     """Training rows of a stage before any is dropped; None where that cannot be known here."""
-    counts = [glance(file).rows for part in data_parts(recipe, stage) for file in part.files]
+    wish = json.dumps(asdict(recipe.wish(stage)))
+    counts = [
+        _count(file, wish, *_version(file))
+        for part in data_parts(recipe, stage)
+        for file in part.files
+    ]
     parts = data_parts(recipe, stage)
     known = [count for count in counts if count is not None]
     if not parts or len(known) < len(counts) or any(not part.files for part in parts):

@@ -6,14 +6,22 @@ edit of a recipe.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import heapq
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from workbench.base.problems import ProblemError
+from workbench.data.formats.mapping import map_row
+from workbench.data.formats.model import UnusableRowError, Wish
+from workbench.data.formats.recognise import recognise
 from workbench.data.rows import first_rows
+from workbench.data.sources import SAMPLE_ROWS
 from workbench.recipe.check_data import data_parts
 from workbench.recipe.recipe import Recipe
 
@@ -92,6 +100,7 @@ def _cut(row: Row, limit: int) -> Row:
 def _longest(recipe: Recipe, stage: str, split: str) -> list[Row]:
     """The longest rows of all files; none where one of them is not on this machine."""
     rows: list[Row] = []
+    wish = json.dumps(asdict(recipe.wish(stage)))
     parts = data_parts(recipe, stage, split)
     for part in parts:
         if not part.files:
@@ -101,16 +110,32 @@ def _longest(recipe: Recipe, stage: str, split: str) -> list[Row]:
                 status = file.stat()
             except OSError:
                 return []
-            rows += _rows_of(file, stage, status.st_mtime_ns, status.st_size)
+            rows += _rows_of(file, stage, wish, status.st_mtime_ns, status.st_size)
     return heapq.nlargest(KEPT_ROWS, rows, key=lambda row: row.total)
 
 
 @functools.lru_cache(maxsize=64)
-def _rows_of(file: Path, stage: str, changed: int, size: int) -> tuple[Row, ...]:
+def _rows_of(file: Path, stage: str, wish: str, changed: int, size: int) -> tuple[Row, ...]:
     """The longest rows of a file; `changed` and `size` tell one version of it from another."""
     measure: Callable[[dict[str, Any]], Row | None] = _pair if stage == "dpo" else _answer
-    found = (measure(row) for row in first_rows(file, LIMIT_BYTES))
+    rows = _as_trained(first_rows(file, LIMIT_BYTES), Wish(**json.loads(wish)))
+    found = (measure(row) for row in rows)
     return tuple(heapq.nlargest(KEPT_ROWS, (r for r in found if r), key=lambda row: row.total))
+
+
+def _as_trained(rows: Iterator[dict[str, Any]], wish: Wish) -> Iterator[dict[str, Any]]:
+    """Rows in TRL's columns, where their shape is another one."""
+    sample = list(islice(rows, SAMPLE_ROWS))
+    try:
+        shape = recognise(sample, wish) if sample else None
+    except ProblemError:
+        shape = None
+    for row in chain(sample, rows):
+        if shape is None or shape.as_is or not shape.stage:
+            yield row
+            continue
+        with contextlib.suppress(UnusableRowError):
+            yield from map_row(shape, row, wish)
 
 
 def _pair(row: dict[str, Any]) -> Row | None:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,7 @@ def _write_job(
         (folder / f"{stage}.yaml").write_text(text, encoding="utf-8")
     job = {
         "stages": list(recipe.stages),
+        "wishes": {stage: asdict(recipe.wish(stage)) for stage in recipe.stages},
         "model": recipe.model,
         "models": str(paths.models),
         "trusted_model": trusted_model,

@@ -24,12 +24,14 @@ from workbench.base.files import json_safe
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.secrets import redact
 from workbench.base.text import clean
+from workbench.data.formats.model import Wish
 from workbench.recipe.base_model import PYPI_PREFIX
 from workbench.recipe.schema import load_schema
 from workbench.run.record import RunRecord
 from workbench.worker import machine
 from workbench.worker.explain import explain, first_line
 from workbench.worker.guard import guard, report_of
+from workbench.worker.mapped_data import map_stage
 from workbench.worker.schema_dump import plain
 
 TRLS_OWN = {"gradient_checkpointing"}
@@ -130,6 +132,9 @@ class Look:
 
     def one_stage(self, stage: str) -> None:
         """A stage's config, then its model, then its data."""
+        if not self.job["resolve_only"]:
+            wish = Wish(**self.job["wishes"][stage])
+            map_stage(self.folder / f"{stage}.yaml", stage, wish, self.report.progress)
         given = self.config_of(stage)
         source = self.job["model"]
         record = RunRecord(

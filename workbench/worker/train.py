@@ -15,17 +15,20 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import filelock
 
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.secrets import redact
 from workbench.recipe.base_model import PYPI_PREFIX
+from workbench.recipe.recipe import load_recipe
 from workbench.run.directory import RunDirectory
 from workbench.run.record import RunRecord
 from workbench.worker import machine
 from workbench.worker.explain import explain, explain_memory, first_cause, is_out_of_memory
 from workbench.worker.guard import report_of
+from workbench.worker.mapped_data import map_stage, records, sentences
 from workbench.worker.model import read_config
 from workbench.worker.run_writer import DivergedError, RunWriter, StopRequested
 from workbench.worker.streams import forgive_full_disk
@@ -121,6 +124,7 @@ def train(run: RunDirectory, writer: RunWriter, record: RunRecord) -> None:
             raise ProblemError(Problem(what, "model_name_or_path", "Launch the recipe anew."))
     for stage in record.stages:
         read_config(run, stage)  # refuses what the person has not allowed
+    mapped = map_data(run, writer, record)
     with machine.quick_imports():
         quiet()
         import torch
@@ -139,17 +143,31 @@ def train(run: RunDirectory, writer: RunWriter, record: RunRecord) -> None:
             free_bytes=machine.free_bytes(),
         ):
             writer.note(change)
-    environment = {**machine.describe(record.recipe_path), **known_datasets(run)}
+    environment = {**machine.describe(record.recipe_path), **known_data(run)}
+    environment["mapped"] = {**environment.get("mapped", {}), **mapped}
     writer.keep(run.environment, environment)
     run_stages(run, writer)
 
 
-def known_datasets(run: RunDirectory) -> dict[str, object]:
-    """The data descriptions that earlier stages left in environment.json."""
+def map_data(run: RunDirectory, writer: RunWriter, record: RunRecord) -> dict[str, Any]:
+    """Write rows that TRL cannot read in its columns, and say so; what was mapped, by stage."""
+    recipe = load_recipe(run.recipe)
+    found: dict[str, Any] = {}
+    for stage in record.stages:
+        done = map_stage(run.config(stage), stage, recipe.wish(stage), writer.progress)
+        for sentence in sentences(stage, done):
+            writer.note(sentence)
+        if done:
+            found[stage] = records(done)
+    return found
+
+
+def known_data(run: RunDirectory) -> dict[str, Any]:
+    """What an earlier process of the run has said of its data in environment.json."""
     try:
         known = json.loads(run.environment.read_text(encoding="utf-8"))
-        return {"datasets": known["datasets"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        return {name: known[name] for name in ("datasets", "mapped") if name in known}
+    except (OSError, ValueError, TypeError):
         return {}
 
 

@@ -91,10 +91,10 @@ def pair_row(
             messages[split:] if messages is whole[0] else messages
             for messages in (chosen, rejected)
         )
-    if not any(message["role"] != "system" for message in before):
-        raise UnusableRowError("there is no prompt before the answers")
     check_answer(chosen, "the chosen answer")
     check_answer(rejected, "the rejected answer")
+    if not any(message["role"] != "system" for message in before):
+        raise UnusableRowError("there is no prompt before the answers")
     return {"prompt": before, "chosen": chosen, "rejected": rejected, **rest}
 
 

@@ -94,12 +94,9 @@ def scored(answer: Any) -> tuple[list[Message], float] | None:
 def _holds_scores(value: Any) -> bool:
     if not isinstance(value, list) or not value:
         return False
-    for answer in value:
-        if not isinstance(answer, Mapping) or not _own(answer, ANSWER_TEXT):
-            return False
-        if not _own(answer, (*SCORES, *VERDICTS)):
-            return False
-    return True
+    if not all(isinstance(answer, Mapping) and _own(answer, ANSWER_TEXT) for answer in value):
+        return False
+    return any(_own(answer, (*SCORES, *VERDICTS)) for answer in value)
 
 
 def find_ranked(sample: Sample) -> Reading | None:

@@ -131,7 +131,7 @@ def _told(sample: Sample, best: _Guess, others: Sequence[_Guess]) -> Recognised:
         for rival in rivals[:2]
     )
     confidence = best.score * (0.8 if rivals else 1.0)
-    return _result(sample, best.info, best.reading, round(confidence, 3), notes)
+    return _result(sample, best.info, best.reading, round(confidence, 4), notes)
 
 
 def _result(

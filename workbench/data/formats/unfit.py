@@ -96,7 +96,9 @@ def find_prompts(sample: Sample) -> Reading | None:
 def _holds_answers(sample: Sample) -> bool:
     """Whether there are answers, of which no shape can make anything."""
     names = (*ANSWER_LISTS, *ORDERED, *COMPLETION, *BETTER, *WORSE)
-    return bool(sample.role("answers", names, "text list object") or all(sample.pair()))
+    return bool(
+        sample.role("answers", names, "text list object number truth") or all(sample.pair())
+    )
 
 
 def find_loose(sample: Sample) -> Reading | None:

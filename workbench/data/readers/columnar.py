@@ -62,6 +62,8 @@ class Parquet:
 
     def slice(self, start: int) -> tuple[int, list[dict[str, Any]]]:
         """The rows around one, from 0."""
+        if start >= self._starts[-1]:
+            raise IndexError(start)
         group = bisect_right(self._starts, start) - 1
         first = self._starts[group]
         for batch in self._file.iter_batches(

@@ -113,10 +113,10 @@ class Content:
             ProblemError: The file is not what it was, or the place was not kept.
         """
         if self.compression or self.encoding:
-            if self._spool is None or offset >= self._spooled:
+            if self._spool is None or (offset >= self._spooled and not self._spool_open):
                 what = "this row was not kept: the disk for temporary files is full"
                 raise ProblemError(Problem(what, str(self.path), "Decompress the file first."))
-            return os.pread(self._spool, min(length, self._spooled - offset), offset)
+            return os.pread(self._spool, length, offset)
         if self.changed:
             what = "the file was changed after it was read"
             raise ProblemError(Problem(what, str(self.path), LOOK_AGAIN))

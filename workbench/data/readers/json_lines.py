@@ -14,7 +14,6 @@ from workbench.data.readers.row import BrokenRow, SourceRow
 from workbench.data.readers.text_lines import TOO_LONG, ending, skip_line, value_at
 
 _BLANK = re.compile(r"[ \t\r\n\ufeff]*")
-_AFTER = re.compile(r"[ \t\r\n]*(,?)[ \t\r\n]*")
 
 
 class JsonLines:
@@ -52,7 +51,7 @@ class JsonLines:
                 offset += len(raw)
                 continue
             whole = raw.endswith(b"\n") or len(raw) < ROW_LIMIT_BYTES
-            found = self._odd(raw, line) if whole else iter([(0, TOO_LONG)])
+            found = self._odd(raw) if whole else [(0, TOO_LONG)]
             for place, item in found:
                 if isinstance(item, str):
                     self.remarks.as_is = False
@@ -64,31 +63,31 @@ class JsonLines:
             offset += len(raw) + (0 if whole else skip_line(file))
         yield from ending(self.content, self.remarks, line)
 
-    def _odd(self, raw: bytes, line: int) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    def _odd(self, raw: bytes) -> list[tuple[int, dict[str, Any] | str]]:
         """Rows of a line that is no plain one, each with its place; a text says what is wrong."""
         if b"\0" in raw:
             only = not raw.strip(b"\0 \t\r\n")
-            yield 0, "the line is zero bytes only" if only else "the line holds zero bytes"
-            return
-        text = raw.decode("utf-8", "surrogateescape")
-        at, count = _skip(_BLANK, text, 0), 0
+            return [(0, "the line is zero bytes only" if only else "the line holds zero bytes")]
+        text = raw.decode("utf-8", "surrogateescape").rstrip("\r\n")
+        rows: list[tuple[int, dict[str, Any] | str]] = []
+        at, sign = _skip(text, 0), ""
         while at < len(text):
             try:
                 values, end = self._scan(text, at)
             except (StopIteration, ValueError, RecursionError) as error:
-                yield 0, f"the line is not JSON ({reason(error, text)})"
-                return
+                return [(0, f"the line is not JSON ({reason(error, text)})")]
             if type(values) is not dict:
-                yield 0, f"the line is not a JSON object but {no_object(values)}"
-                return
+                return [(0, f"the line is not a JSON object but {no_object(values)}")]
             place = len(text[:at].encode("utf-8", "surrogateescape"))
-            yield place, mended(values, self.remarks, foreign=True)
-            after = _AFTER.match(text, end)
-            at, count = (after.end() if after else end), count + 1
-            if after and after[1]:
-                self.remarks.count("comma" if at == len(text) else "glued")
-        if count > 1:
+            rows.append((place, mended(values, self.remarks, foreign=True)))
+            at = _skip(text, end)
+            sign = text[at : at + 1]
+            at = _skip(text, at + 1) if sign == "," else at
+        if sign == ",":
+            self.remarks.count("comma")
+        if len(rows) > 1:
             self.remarks.count("glued")
+        return rows
 
     def at(self, number: int) -> SourceRow:
         """One row again.
@@ -110,6 +109,6 @@ class JsonLines:
         self.content.close()
 
 
-def _skip(pattern: re.Pattern[str], text: str, at: int) -> int:
-    found = pattern.match(text, at)
+def _skip(text: str, at: int) -> int:
+    found = _BLANK.match(text, at)
     return found.end() if found else at

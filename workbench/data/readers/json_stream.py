@@ -107,7 +107,7 @@ class JsonStream:
                 self._keys = set(value)
             self.index.add(number, walk.offset, walk.line)
             yield SourceRow(number, walk.line, value)
-        if not walk.closed and self._end and not self.content.fault:
+        if self._end and not (walk.closed or walk.given_up or self.content.fault):
             self.remarks.as_is = False
             yield BrokenRow(walk.last_line(), NO_END)
         yield from ending(self.content, self.remarks, walk.last_line())

@@ -35,7 +35,7 @@ MAGIC: tuple[tuple[bytes, str, str], ...] = (
 )
 PICKLE = re.compile(rb"\x80[\x02-\x05]")
 MARKUP = re.compile(r"\s*<(!doctype|html|head|body|script|\?xml|[a-z][a-z0-9]*[ >/])", re.I)
-CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+CONTROLS = re.compile(rb"\x00+|[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 CONTROL_SHARE = 0.05
 TAR_AT = 257
 
@@ -62,7 +62,7 @@ def foreign(head: bytes) -> tuple[str, str] | None:
     if MARKUP.match(head[:512].decode("latin-1")):
         kind = "an XML document" if head.lstrip().startswith(b"<?xml") else "an HTML page"
         return f"it is {kind}, not data", DOWNLOAD
-    # Text with a few zero bytes in it is still text: a crash leaves such.
+    # Text with zero bytes in it is still text: a crash leaves runs of them.
     if len(CONTROLS.findall(head)) > CONTROL_SHARE * len(head):
         return "it is a binary file of a kind that is not known here", CONVERT
     return None

@@ -154,7 +154,9 @@ def _opened(content: Content, split: str) -> Source:
             what = f"it cannot be read: {content.fault}"
             raise _refused(content, what, "Fetch or write the file again.")
         if _is_blank(content):
-            raise _refused(content, "the file has no rows: it holds only blanks", NAME_DATA)
+            raise _refused(
+                content, "the file has no rows: it holds only blanks or zero bytes", NAME_DATA
+            )
     return _text(content, head, split)
 
 
