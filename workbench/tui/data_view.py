@@ -22,6 +22,7 @@ PARTS = ("prompt", "chosen", "rejected")
 KINDS = {"jsonl": "JSON lines", "json": "JSON", "csv": "CSV", "tsv": "TSV", "saved": "saved folder"}
 PART_COLORS = {"prompt": "$primary", "chosen": "$success", "rejected": "$accent"}
 FIRST_ROWS = 4
+DETAILS_SHOWN = 200
 SPREAD_CELLS = 31
 GAUGE_CELLS = 20
 TALL_LINES = 34
@@ -222,14 +223,17 @@ def why_lines(look: Look, name: str) -> Content:
     rule = rules_of(look).get(name, {})
     step = plain(rule.get("next_step") or "", style="$primary")
     why = plain(rule.get("why") or "", style="$muted")
-    details = [plain(f"{detail}. ") for detail in about_all(look, name)]
+    details = [plain(f"{detail}. ") for detail in about_all(look, name)[:1]]
     return join(*details, why, " ", step)
 
 
 def about_all(look: Look, name: str) -> list[str]:
-    """What a rule says of the set as a whole, not of single rows."""
+    """What a rule says of the set as a whole, or of lines that are no rows."""
     found = [one for one in look.report.get("about_all") or () if one.get("rule") == name]
-    return [str(one.get("detail")) for one in found if not one.get("line")]
+    return [
+        (f"line {one['line']}: " if one.get("line") else "") + str(one.get("detail"))
+        for one in found[:DETAILS_SHOWN]
+    ]
 
 
 def token_lines(look: Look, width: int, height: int, *, signs: bool) -> Content:

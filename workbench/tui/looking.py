@@ -131,6 +131,9 @@ class Look:
                 with self._lock:
                     if self._process is None:
                         self._process = self.make(self.subject.job, self._told)
+                    elif not self._process.alive and kind != "scan":
+                        # It has died, or rested for too long: a new one knows no row yet.
+                        self._asked[self._process.scan()] = Asked("scan")
                     self._asked[call(self._process)] = asked
             except OSError as error:
                 what = f"the process that reads data cannot be started: {error}"
@@ -233,7 +236,8 @@ class Look:
             self._details.clear()
         elif kind == "fixed":
             self.fixed = event
-        elif kind == "done" and asked.kind in ("scan", "tokens", "fix"):
+        elif kind == "done":
+            # The process does one thing at a time.
             self.progress = {}
             self.measuring = self.measuring and asked.kind != "tokens"
 

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from workbench.tui.data_view import (
+    about_all,
     all_lines,
     counts_line,
     finding_rows,
@@ -182,7 +183,14 @@ class DataScreen(WorkbenchScreen):
         elif found.get("rows"):
             self._browse(rule, str(found.get("title") or rule))
         else:
-            self.bench.say("That is about the set as a whole: r shows its rows.")
+            self._show_details(rule, str(found.get("title") or rule))
+
+    def _show_details(self, rule: str, title: str) -> None:
+        """What is said of lines that are no rows, or of the set as a whole."""
+        from workbench.tui.dialogs.read import ReadDialog
+
+        details = [plain(detail) for detail in about_all(self.look, rule)]
+        self.app.push_screen(ReadDialog(plain(title), lines(*details, why_lines(self.look, rule))))
 
     @on(RowTable.Selected)
     def _selected(self) -> None:
