@@ -8,6 +8,7 @@ from typing import Any
 
 from textual.content import Content
 
+from workbench.base.problems import Problem
 from workbench.tui.histogram import bars, place
 from workbench.tui.looking import Look
 from workbench.tui.render import join, lines, path_text, plain, problem_line, size
@@ -99,8 +100,9 @@ def _bytes(count: int) -> str:
 def shape_line(source: Event) -> Content:
     """What the rows are, and how they come to TRL's columns."""
     if not source.get("stage"):
-        words = f"{source.get('title')}: {source.get('missing')} {source.get('next_step') or ''}"
-        return join(("✗ ", "$error"), plain(words.strip(), style="$error"))
+        title, missing = str(source.get("title") or ""), str(source.get("missing") or "")
+        what = missing if missing.startswith(title) else f"{title}: {missing}"
+        return problem_line(Problem(what, "", str(source.get("next_step") or "")))
     parts: list[Content | tuple[str, str]] = [plain(source.get("title") or "?")]
     made = [f"{one} <- {old}" for one, old in (source.get("columns") or {}).items() if one != old]
     if source.get("shape_as_is") and source.get("as_is"):

@@ -140,7 +140,10 @@ class DataScreen(WorkbenchScreen):
         table, nothing = self.query_one(RowTable), self.query_one("#none", Static)
         table.display, nothing.display = bool(rows), not rows and bool(look.report)
         table.set_rows(rows)
-        nothing.update(join(("No findings.", "$success"), (" r shows the rows.", "$muted")))
+        fit = bool(look.pairs)
+        words = "No findings." if fit else "Nothing here can be trained on."
+        shown = words, "$success" if fit else "$warning"
+        nothing.update(join(shown, (" r shows the rows.", "$muted")))
         self._show_why()
 
     @on(RowTable.Highlighted)
