@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.tail import read_small
 from workbench.data.readers.content import LOOK_AGAIN
+from workbench.data.readers.remarks import Remarks
 from workbench.data.readers.row import BrokenRow, SourceRow
 
 BATCH_ROWS = 256
@@ -144,10 +145,12 @@ class _Piece:
 class Columnar:
     """A reader of one file of columns, or of several that are one set."""
 
-    def __init__(self, path: Path, parts: list[Part]) -> None:
+    def __init__(self, path: Path, parts: list[Part], remarks: Remarks) -> None:
         self.path = path
         self.parts = parts
+        self.remarks = remarks
         self.size = sum(part.size for part in parts)
+        self.passed = 0
         self._starts = [0]
         self._piece = _Piece(0, [])
 
@@ -168,6 +171,7 @@ class Columnar:
                         number += 1
                         yield SourceRow(number, 0, values)
             except (OSError, ValueError, MemoryError) as error:
+                self.remarks.as_is = False
                 yield BrokenRow(0, f"the file is damaged behind row {number} ({_first(error)})")
                 return
             part.position = part.size
@@ -203,13 +207,13 @@ class Columnar:
             part.close()
 
 
-def open_columns(path: Path, kind: str) -> Columnar:
+def open_columns(path: Path, kind: str, remarks: Remarks) -> Columnar:
     """A parquet or arrow file.
 
     Raises:
         ProblemError: It is cut or damaged.
     """
-    return Columnar(path, [_part(path, kind)])
+    return Columnar(path, [_part(path, kind)], remarks)
 
 
 def _part(path: Path, kind: str) -> Part:
@@ -229,7 +233,7 @@ def is_saved(folder: Path) -> bool:
     return (folder / SPLITS).is_file() or ((folder / STATE).is_file() and (folder / INFO).is_file())
 
 
-def open_saved(folder: Path, split: str) -> Columnar:
+def open_saved(folder: Path, split: str, remarks: Remarks) -> Columnar:
     """A folder that `save_to_disk` wrote, of one set or of several splits.
 
     Raises:
@@ -259,7 +263,7 @@ def open_saved(folder: Path, split: str) -> Columnar:
         for part in parts:
             part.close()
         raise
-    return Columnar(folder, parts)
+    return Columnar(folder, parts, remarks)
 
 
 def _plain(name: str) -> bool:
