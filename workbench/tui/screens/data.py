@@ -139,7 +139,11 @@ class DataScreen(WorkbenchScreen):
         rows = finding_rows(look, signs=signs)
         table, nothing = self.query_one(RowTable), self.query_one("#none", Static)
         table.display, nothing.display = bool(rows), not rows and bool(look.report)
+        # Who has not gone down yet sees the worst, also where it is found last.
+        untouched = not table.rows.highlighted
         table.set_rows(rows)
+        if untouched and rows:
+            table.highlight(rows[0].key)
         fit = bool(look.pairs)
         words = "No findings." if fit else "Nothing here can be trained on."
         shown = words, "$success" if fit else "$warning"
