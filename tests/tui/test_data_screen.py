@@ -249,7 +249,7 @@ async def test_pages_come_as_one_scrolls(make_app: MakeApp, looks: list[FakeData
         await until(pilot, lambda: "(1)" in lines_of(app)[0])
         await pilot.press("G")
         await until(pilot, lambda: lines_of(app)[-1].split()[0] == "100000", "the last row")
-        asked = [start for start, *_ in looks[0].asked("rows")]
+        asked = [start for start, _, rule, _ in looks[0].asked("rows") if not rule]
         assert max(asked) == 100_000 - PAGE_ROWS
         assert len(asked) <= 4
         await pilot.press("pageup", "home", "j", "k", "g")
@@ -471,6 +471,41 @@ async def test_data_that_cannot_be_read_are_a_sentence_and_asked_for_again(
         await on(app, pilot, RecipesScreen)
         await pilot.press("d")
         await until(pilot, lambda: len(looks) == 2, "it is read again")
+
+
+async def test_a_process_that_has_died_reads_again_before_it_is_asked(
+    make_app: MakeApp, looks: list[FakeData]
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await browsing(app, pilot)
+        looks[0].alive = False
+        await pilot.press("enter")
+        await on(app, pilot, DataRowScreen)
+        left = app.screen.query_one("#chosen")
+        await until(pilot, lambda: "letters" in str(left.border_subtitle))
+        names = [name for name, _ in looks[0].requests]
+        assert names.count("scan") == 2
+        assert names.index("row") > names.index("scan", 1)
+
+
+async def test_lines_that_are_no_rows_are_listed(make_app: MakeApp, looks: list[FakeData]) -> None:
+    broken = {"title": "lines that are no rows", "severity": "error", "count": 2, "rows": []}
+    app = make_app(data={"rules": {"broken_line": broken}, "hold": ["scan"]})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(app, pilot)
+        await pilot.press("d")
+        await on(app, pilot, DataScreen)
+        await until(pilot, lambda: looks and looks[0].asked("scan"))
+        looks[0].about_all += [
+            {"rule": "broken_line", "line": line, "detail": "it is not JSON"} for line in (7, 9)
+        ]
+        looks[0].answer("scan")
+        await until(pilot, lambda: "line 7: it is not JSON" in text_of(app, "#why"))
+        await pilot.press("enter")
+        await on(app, pilot, ReadDialog)
+        shown = "\n".join(str(static.visual) for static in app.screen.query(Static))
+        assert "line 9: it is not JSON" in shown
 
 
 async def test_a_process_that_cannot_be_started_is_a_sentence(make_app: MakeApp) -> None:
