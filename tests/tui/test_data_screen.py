@@ -559,15 +559,30 @@ async def test_the_launch_dialog_tells_of_the_data_and_shows_them(make_app: Make
     async with app.run_test(size=(80, 24)) as pilot:
         await listed(app, pilot)
         await reviewed(app, pilot)
-        assert "sft 64 rows · dpo 96 rows" in text_of(app, "#summary")
+        words = "sft 64 rows · dpo 11 pairs, 4 findings (1 error)"
+        await until(pilot, lambda: words in text_of(app, "#summary"))
         await until(pilot, lambda: isinstance(app.focused, Button))
         await pilot.press("d")
         await on(app, pilot, DataScreen)
         await until(pilot, lambda: "kept" in text_of(app, "#lengths"))
         await pilot.press("escape")
         await on(app, pilot, ReviewDialog)
-        words = "dpo 11 pairs, 4 findings (1 error)"
         await until(pilot, lambda: words in text_of(app, "#summary"))
+
+
+async def test_no_model_is_fetched_to_count_tokens(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.tui.data_subjects.model_is_here", lambda *_: False)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(app, pilot)
+        await reviewed(app, pilot)
+        await until(pilot, lambda: "dpo 11 pairs" in text_of(app, "#summary"))
+        look = app.screen.look
+        assert look is not None
+        assert not look.measuring
+        assert not look.tokens
 
 
 async def test_a_launch_that_would_train_nothing_is_refused_with_the_reason(
@@ -575,10 +590,7 @@ async def test_a_launch_that_would_train_nothing_is_refused_with_the_reason(
 ) -> None:
     app = make_app(data={"rows": 2})
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(app, pilot)
-        assert "0 kept" in text_of(app, "#lengths")
-        await pilot.press("escape")
-        await on(app, pilot, RecipesScreen)
+        await listed(app, pilot)
         await reviewed(app, pilot)
         await until(pilot, lambda: "zero steps" in text_of(app, "#problems"))
         assert app.screen.query_one("#yes", Button).disabled

@@ -42,6 +42,7 @@ class Subject:
         recipe: Whose data these are; None for a file that somebody named.
         stages: Stages of the recipe, of which `job.stage` is one.
         version: Path, size and time of each file: another version is another look.
+        model_here: Whether the recipe's model need not be fetched for its tokenizer.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Subject:
     recipe: Path | None = None
     stages: tuple[str, ...] = ()
     version: tuple[tuple[str, int, int], ...] = ()
+    model_here: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class Look:
         self.pages.want(0, 1)
         for name, rule in (report.get("rules") or {}).items():
             self.of_rule(name, str(rule.get("title") or name)).want(0, 1)
-        if self.subject.recipe is not None and 0 < (self.pairs or 0) <= FEW_PAIRS:
+        if self.subject.model_here and 0 < (self.pairs or 0) <= FEW_PAIRS:
             self.measure()
 
     def _forget_rows(self) -> None:
