@@ -45,14 +45,15 @@ def clean(text: str, *, newlines: bool = True) -> str:
     markup off.
     """
     if not text.isprintable():
-        text = _without_controls(text)
+        text = without_controls(text)
     if not text.isascii():
         text = _PILES.sub(r"\1", text)
         text = _REPEATED.sub(r"\1", text)
     return text if newlines else text.replace("\n", " ")
 
 
-def _without_controls(text: str) -> str:
+def without_controls(text: str) -> str:
+    """`clean` but for the piles of accents."""
     if _INTRODUCERS.search(text):
         text = _SEQUENCES.sub("", text)
     text = _LINE_ENDS.sub("\n", text).replace("\t", "    ")

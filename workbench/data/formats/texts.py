@@ -40,11 +40,22 @@ def implicit_split(chosen: Sequence[Any], rejected: Sequence[Any]) -> int:
     At the first letter or message that differs, one earlier behind a space; of equal ones the
     last stays an answer.
     """
-    shorter = min(len(chosen), len(rejected))
-    for at in range(shorter):
-        if chosen[at] != rejected[at]:
-            return at - 1 if chosen[at - 1] == " " else at
-    return max(shorter - 1, 0)
+    shorter, at = min(len(chosen), len(rejected)), common_start(chosen, rejected)
+    if at == shorter:
+        return max(shorter - 1, 0)
+    return at - 1 if chosen[at - 1] == " " else at
+
+
+def common_start(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """How many letters or messages two sequences begin with alike, by halving."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def splits_word(chosen: str, rejected: str) -> bool:

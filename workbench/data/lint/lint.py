@@ -44,21 +44,24 @@ class Lint:
 
     def see(self, example: Example, *, split: str = "train") -> None:
         """Look at one example; held-out ones are only compared with those that are trained on."""
-        prompt = hash_of(example.prompt.strip())
-        asked = bool(example.prompt.strip())
+        asked = example.prompt.strip()
+        prompt = hash_of(asked)
+        answers = tuple(hash_of(answer.strip()) for answer in example.answers)
+        # Whole texts, and pairs of which nobody asked anything, are known by their first answer.
+        same = prompt if asked else answers[0]
         if split != "train":
-            if asked:
-                self._prompts.see(example, prompt, TEST)
+            if asked or self.stage == "sft":
+                self._prompts.see(example, same, answers, TEST)
             return
         said = set()
         for rule, detail in row_findings(example):
             if rule not in said:
                 said.add(rule)
                 self._keep(Finding(rule, example.row, example.line, detail, part=example.part))
-        self._prompts.see(example, prompt if asked else hash_of(example.answers[0]), TRAIN)
-        self._answers.see(example, prompt)
+        self._prompts.see(example, same, answers, TRAIN)
+        self._answers.see(example, prompt, answers)
         self._lengths.see(example)
-        self._scripts.see(example)
+        self._scripts.see(example, said="mixed_languages" in said)
 
     def finish(self) -> dict[str, int]:
         """Compare the examples with each other; counts of all findings by rule."""

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from workbench.base.text import clean
-from workbench.data.formats.texts import implicit_split, splits_word
+from workbench.data.formats.texts import common_start, implicit_split, split_pair, splits_word
+from workbench.data.lint.controls import control_kinds, may_have_controls, mended_controls
 from workbench.data.lint.model import Example
 from workbench.data.lint.phrases import broken_encoding, refuses, special_tokens
-from workbench.data.lint.scripts import script_of
+from workbench.data.lint.scripts import LATIN, asks_for, script_of
 
 Found = tuple[str, str]
 """Name of a rule, and what it has found."""
@@ -19,7 +19,16 @@ Found = tuple[str, str]
 NEAR_SHARE, NEAR_LETTERS = 0.98, 100
 REPEATED_PROMPT_LETTERS = 20
 SHOWN = 24
-_LOOSE = re.compile(r"[\s.,;:!?\"'`\u2018\u2019\u201c\u201d*_]+")
+FIRST_LETTERS = 100
+_VISIBLE = re.compile(r"[!-~]|[^\W\d_]")
+# Marks that end a word or stand around it, not those inside numbers and words, nor a factorial's.
+_MARKS = re.compile(
+    r"[.,;:?](?!\w)|(?<!\d)!(?!\w)|(?<!\w)[\"'\u2018\u2019\u201c\u201d]"
+    r"|[\"'\u2018\u2019\u201c\u201d](?!\w)"
+)
+_BOLD = re.compile(r"\*\*(?=\S)([^*\n]+?)\*\*")
+# Where blanks, marks and case mean something.
+_CODE = re.compile(r"[`={}<>\\]|\(\)|;\n|\n(?: {2,}|\t)|\w\(|\w_\w")
 
 
 def row_findings(example: Example) -> Iterator[Found]:
@@ -29,18 +38,26 @@ def row_findings(example: Example) -> Iterator[Found]:
     if len(answers) == 2:
         yield from _two_answers(example, *answers)
     for name, answer in zip(names, answers, strict=True):
-        if not answer.strip():
+        if is_blank(answer):
             yield "empty_answer", f"{name} is {'blank' if answer else 'empty'}"
     texts = (("the prompt", example.prompt), *zip(names, answers, strict=True))
     yield from _prompt(example, names)
     yield from _roles(example.trl)
-    for name, text in texts:
-        yield from _characters(name, text)
+    # One look at all of them together, since there is hardly ever anything.
+    whole = "\n".join((example.prompt, *answers))
+    if not whole.isascii() or "<" in whole or "[" in whole or may_have_controls(whole):
+        for name, text in texts:
+            yield from _characters(name, text)
+
+
+def is_blank(answer: str) -> bool:
+    """Whether nothing of an answer is to be seen."""
+    return _VISIBLE.search(answer) is None and not mended_controls(answer).strip()
 
 
 def _two_answers(example: Example, chosen: str, rejected: str) -> Iterator[Found]:
     if chosen.strip() == rejected.strip():
-        if chosen.strip():
+        if not is_blank(chosen):
             yield "identical_answers", "both answers are the same"
         return
     if near := _nearness(chosen, rejected):
@@ -51,39 +68,39 @@ def _two_answers(example: Example, chosen: str, rejected: str) -> Iterator[Found
     elif refusals[0]:
         yield "refusal_chosen", f"chosen begins: {_start(chosen)}"
     scripts = script_of(chosen), script_of(rejected)
-    if all(scripts) and scripts[0] != scripts[1]:
+    if all(scripts) and scripts[0] != scripts[1] and not _explained(example.prompt, scripts):
         yield "mixed_languages", f"chosen is in {scripts[0]}, rejected in {scripts[1]}"
+
+
+def _explained(prompt: str, scripts: tuple[str, str]) -> bool:
+    """Whether the prompt speaks of the script of either answer, be it the foreign one."""
+    foreign = [script for script in scripts if script != LATIN]
+    return any(asks_for(prompt, script) for script in foreign)
 
 
 def _nearness(chosen: str, rejected: str) -> str:
     """How two different answers are nearly one; empty where they are not.
 
-    Equal but for case, blanks and marks; or, from 100 letters on, with the same beginning and end
-    over 98 % of the longer one.
+    Prose that is equal but for case, blanks and marks; or, from 100 letters on, any two with the
+    same beginning and end over 98 % of the longer one.
     """
-    if abs(len(chosen) - len(rejected)) > 0.1 * max(len(chosen), len(rejected)) + 4:
-        return ""
-    if _LOOSE.sub("", chosen.casefold()) == _LOOSE.sub("", rejected.casefold()):
-        return "they differ in case, blanks or punctuation alone"
     longer = max(len(chosen), len(rejected))
-    if longer < NEAR_LETTERS:
+    if abs(len(chosen) - len(rejected)) > 0.1 * longer + 4:
         return ""
     front = common_start(chosen, rejected)
+    # Nearly all pairs are told apart by their first words.
+    alike = _loose(chosen[:FIRST_LETTERS])[:SHOWN] == _loose(rejected[:FIRST_LETTERS])[:SHOWN]
+    if alike and not _CODE.search(chosen) and _loose(chosen) == _loose(rejected):
+        return "they differ in case, blanks or punctuation alone"
+    if longer < NEAR_LETTERS:
+        return ""
     back = common_start(chosen[front:][::-1], rejected[front:][::-1])
     share = (front + back) / longer
     return f"{share:.0%} of the letters are the same" if share >= NEAR_SHARE else ""
 
 
-def common_start(one: str, other: str) -> int:
-    """Letters that two texts begin with alike."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+def _loose(text: str) -> str:
+    return " ".join(_MARKS.sub("", _BOLD.sub(r"\1", text.casefold())).split())
 
 
 def _prompt(example: Example, names: tuple[str, ...]) -> Iterator[Found]:
@@ -101,12 +118,15 @@ def _prompt(example: Example, names: tuple[str, ...]) -> Iterator[Found]:
     if len(asked) < REPEATED_PROMPT_LETTERS:
         return
     for name, answer in zip(names, example.answers, strict=True):
-        if answer.lstrip().startswith(asked):
+        answer = answer.lstrip()
+        if answer.startswith(asked) and not answer[len(asked) : len(asked) + 1].isalnum():
             yield "prompt_in_answer", f"{name} begins with the prompt"
 
 
 def _last_question(trl: Mapping[str, Any]) -> str:
-    prompt = trl.get("prompt", "")
+    prompt = trl.get("messages", trl.get("prompt", ""))
+    if "prompt" not in trl and isinstance(trl.get("chosen"), list):
+        prompt = split_pair(trl)[0]
     if not isinstance(prompt, list):
         return prompt if isinstance(prompt, str) else ""
     asked = [turn for turn in prompt if turn.get("role") == "user"]
@@ -116,18 +136,27 @@ def _last_question(trl: Mapping[str, Any]) -> str:
 
 def _roles(trl: Mapping[str, Any]) -> Iterator[Found]:
     if "messages" in trl:
-        yield from _order(trl["messages"], "")
+        turns = trl["messages"]
+        yield from _order(turns, "")
+        if turns and turns[-1].get("role") == "user":
+            yield "role_order", "it ends with a turn of the user"
         return
-    prompt = trl.get("prompt")
-    if not isinstance(prompt, list):
-        return
-    yield from _order(prompt, "the prompt: ")
-    if prompt and prompt[-1].get("role") == "assistant":
-        yield "role_order", "the prompt ends with a turn of the assistant"
-    for name in ("chosen", "rejected", "completion"):
-        answer = trl.get(name)
-        if isinstance(answer, list) and answer and answer[0].get("role") not in ("assistant",):
+    if isinstance(trl.get("chosen"), list):
+        prompt, chosen, rejected = split_pair(trl)
+        answers = {"chosen": chosen, "rejected": rejected}
+    else:
+        prompt, answers = trl.get("prompt"), {"completion": trl.get("completion")}
+    if isinstance(prompt, list):
+        yield from _order(prompt, "the prompt: ")
+        if prompt and prompt[-1].get("role") == "assistant":
+            yield "role_order", "the prompt ends with a turn of the assistant"
+    for name, answer in answers.items():
+        if not isinstance(answer, list) or not answer:
+            continue
+        if answer[0].get("role") != "assistant":
             yield "role_order", f"{name} begins with a turn of {answer[0].get('role')}"
+        elif answer[-1].get("role") in ("user", "system"):
+            yield "role_order", f"{name} ends with a turn of {answer[-1].get('role')}"
 
 
 def _order(turns: Any, where: str) -> Iterator[Found]:
@@ -135,7 +164,7 @@ def _order(turns: Any, where: str) -> Iterator[Found]:
     if "system" in roles[1:]:
         yield "role_order", f"{where}a system message is not the first"
     spoken = [role for role in roles if role in ("user", "assistant")]
-    calls = any(turn.get("tool_calls") or turn.get("role") == "tool" for turn in turns)
+    calls = "tool" in roles or any(turn.get("tool_calls") for turn in turns)
     for role in ("user", "assistant"):
         twice = any(a == b == role for a, b in pairwise(spoken))
         if twice and not (role == "assistant" and calls):
@@ -151,20 +180,6 @@ def _characters(name: str, text: str) -> Iterator[Found]:
         yield "broken_encoding", f"{name}: {fault}"
     if kinds := control_kinds(text):
         yield "control_characters", f"{name} has {kinds}"
-
-
-def control_kinds(text: str) -> str:
-    """The invisible characters of a text by their numbers, the first ones; empty for none."""
-    if text.isprintable() or _plain(text).isprintable():
-        return ""
-    left = set(clean(text))
-    gone = dict.fromkeys(f"U+{ord(c):04X}" for c in _plain(text) if c not in left and c != "\ufffd")
-    surrogates = {f"U+{n:04X}" for n in range(0xD800, 0xE000)} if "\ufffd" in left else set()
-    return ", ".join([kind for kind in gone if kind not in surrogates][:4])
-
-
-def _plain(text: str) -> str:
-    return text.replace("\n", "").replace("\t", "").replace("\r", "")
 
 
 def _start(text: str) -> str:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from workbench.data.lint.buckets import HashBuckets, hash_of
+from workbench.data.lint.buckets import Group, HashBuckets, Record, Records
 from workbench.data.lint.model import Example, Finding
-from workbench.data.lint.scripts import script_of
+from workbench.data.lint.scripts import LATIN, asks_for, script_of
 
 Keep = Callable[[Finding], object]
 
@@ -18,6 +18,9 @@ REPEATED_LETTERS = 12
 BIAS_SHARE, BIAS_DEVIATIONS = 0.6, 4.0
 SCRIPT_SHARE, SCRIPT_ROWS = 0.1, 20
 TRAIN, TEST = 0, 1
+BOTH = 0b11
+SLICE = 100_000
+WORD, MIX = 2**64 - 1, 0x9E3779B97F4A7C15
 
 
 class SamePrompts:
@@ -27,52 +30,65 @@ class SamePrompts:
         # Prompt, answers in either order, row, line, part, which of the answers is chosen, split.
         self._records = HashBuckets(folder, "<QQQQIBB")
 
-    def see(self, example: Example, prompt: int, split: int) -> None:
-        """Keep an example."""
-        answers = [answer.strip() for answer in example.answers]
-        ordered = sorted(answers)
-        both = hash_of("\0".join(ordered))
-        turned = int(answers != ordered)
+    def see(self, example: Example, prompt: int, answers: tuple[int, ...], split: int) -> None:
+        """Keep an example by the hashes of its prompt and its answers."""
+        first, last = answers[0], answers[-1]
+        turned = int(first > last)
+        both = (min(first, last) * MIX + max(first, last)) & WORD
         place = (example.row, example.line, example.part)
         self._records.add(prompt, both, *place, turned, split)
 
     def finish(self, keep: Keep) -> None:
         """Say what is there more than once."""
         for group in self._records.groups():
-            if len(group) > 1:
-                for finding in _of_one_prompt(group):
-                    keep(finding)
+            for finding in _of_one_prompt(group):
+                keep(finding)
         self._records.close()
 
 
-def _of_one_prompt(group: list[tuple[int, ...]]) -> Iterator[Finding]:
-    trained = [record for record in group if record[6] == TRAIN]
-    held = _rows(record for record in group if record[6] == TEST)
+def _of_one_prompt(group: Group) -> Iterator[Finding]:
+    held = _first_rows(group, TEST)
+    rows = _first_rows(group, TRAIN)
+    if held:
+        words = f"held-out row {held[0]} has the same prompt"
+        for _, _, row, line, part, _, split in group:
+            if split == TRAIN:
+                yield Finding("leakage", row, line, words, held[:OTHERS], part)
+    # A prompt that a whole set has is gone through in slices, for the sake of memory.
+    slices = 1 + len(group) // SLICE
+    for number in range(slices):
+        found = [one for one in group if one[6] == TRAIN and one[1] % slices == number]
+        yield from _of_same_answers(found, rows)
+
+
+def _of_same_answers(records: list[Record], rows: tuple[int, ...]) -> Iterator[Finding]:
+    sides: dict[int, int] = {}
+    for _, both, _, _, _, turned, _ in records:
+        sides[both] = sides.get(both, 0) | 1 << turned
     first: dict[tuple[int, int], int] = {}
-    sides: dict[int, set[int]] = {}
-    for _, both, _, _, _, turned, _ in trained:
-        sides.setdefault(both, set()).add(turned)
-    rows = _rows(trained)
-    for _, both, row, line, part, turned, _ in trained:
-        if held:
-            words = f"held-out row {held[0]} has the same prompt"
-            yield Finding("leakage", row, line, words, held[:OTHERS], part)
+    for _, both, row, line, part, turned, _ in records:
         others = tuple(one for one in rows if one != row)[:OTHERS]
-        if len(sides[both]) > 1:
+        if sides[both] == BOTH:
             words = "the same two answers stand the other way round"
             yield Finding("conflicting_labels", row, line, words, others, part)
         if (both, turned) in first:
             words = f"row {first[both, turned]} is the same"
             found = (first[both, turned],)
             yield Finding("duplicate_row", row, line, words, found, part)
-        elif others and first and first.get((both, 1 - turned)) is None:
+        elif sides[both] != BOTH and row != rows[0]:
             words = f"row {rows[0]} has the same prompt"
             yield Finding("duplicate_prompt", row, line, words, others, part)
         first.setdefault((both, turned), row)
 
 
-def _rows(records: object) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(record[2] for record in records))  # type: ignore[attr-defined]
+def _first_rows(group: Group, split: int) -> tuple[int, ...]:
+    found: dict[int, None] = {}
+    for record in group:
+        if record[6] == split:
+            found[record[2]] = None
+            if len(found) > OTHERS:
+                break
+    return tuple(found)
 
 
 class RepeatedAnswers:
@@ -85,26 +101,32 @@ class RepeatedAnswers:
         self._records = HashBuckets(folder, "<QQQQIB")
         self._seen = 0
 
-    def see(self, example: Example, prompt: int) -> None:
-        """Keep an example's answers."""
+    def see(self, example: Example, prompt: int, answers: tuple[int, ...]) -> None:
+        """Keep an example's answers by their hashes."""
         self._seen += 1
-        for side, answer in enumerate(example.answers):
-            text = answer.strip()
-            if len(text) >= REPEATED_LETTERS:
-                place = (example.row, example.line, example.part)
-                self._records.add(hash_of(text), prompt, *place, side)
+        for side, answer in enumerate(answers):
+            if len(example.answers[side].strip()) >= REPEATED_LETTERS:
+                self._records.add(answer, prompt, example.row, example.line, example.part, side)
 
     def finish(self, keep: Keep) -> None:
         """Say which answers are given again and again."""
         many = max(MANY_PROMPTS, min(50, math.ceil(MANY_SHARE * self._seen)))
-        for group in self._records.groups():
-            prompts = len({record[1] for record in group}) if len(group) >= many else 0
+        for group in self._records.groups(many):
+            prompts = _different(group)
             if prompts < many:
                 continue
             for _, _, row, line, part, side in group:
                 words = f"{'rejected' if side else 'chosen'} is the answer to {prompts} prompts"
                 keep(Finding("repeated_answer", row, line, words, part=part))
         self._records.close()
+
+
+def _different(group: Group) -> int:
+    slices = 1 + len(group) // SLICE
+    return sum(
+        len({record[1] for record in group if record[1] % slices == number})
+        for number in range(slices)
+    )
 
 
 class LengthBias:
@@ -146,34 +168,37 @@ class LengthBias:
 
 
 class Scripts:
-    """mixed_languages: rows in a script that less than a tenth of the rows have."""
+    """mixed_languages: answers in a script that less than a tenth of them have, without a cause.
+
+    Neither are named that a prompt in the usual script asks for (`scripts.asks_for`).
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._records = HashBuckets(folder, "<QQQI")
+        self._folder = folder
+        self._records: dict[str, Records] = {}
         self._counts: dict[str, int] = {}
 
-    def see(self, example: Example) -> None:
-        """Keep the script of a row's answers."""
-        name = script_of(example.answers[0] if example.answers else "")
+    def see(self, example: Example, *, said: bool) -> None:
+        """Count a row's script, and keep its place unless something was said of it already."""
+        name = script_of(example.answers[0])
         if not name:
             return
-        if name not in self._counts:
-            self._counts[name] = 0
-        self._counts[name] += 1
-        number = list(self._counts).index(name)
-        self._records.add(number, example.row, example.line, example.part)
+        self._counts[name] = self._counts.get(name, 0) + 1
+        usual = name == LATIN and self._counts[name] == max(self._counts.values())
+        if said or (not usual and asks_for(example.prompt, name)):
+            return
+        if name not in self._records:
+            self._records[name] = Records(self._folder, "<QQI")
+        self._records[name].add(example.row, example.line, example.part)
 
     def finish(self, keep: Keep) -> None:
         """Say which rows are in another script than nearly all."""
-        names = list(self._counts)
         total = sum(self._counts.values())
-        if total >= SCRIPT_ROWS and len(names) > 1:
-            main = max(self._counts, key=self._counts.__getitem__)
-            for group in self._records.groups():
-                name = names[group[0][0]]
-                if name == main or self._counts[name] > SCRIPT_SHARE * total:
-                    continue
-                for _, row, line, part in group:
-                    words = f"the answer is in {name}, most are in {main}"
+        main = max(self._counts, key=self._counts.__getitem__, default="")
+        for name, records in self._records.items():
+            rare = self._counts[name] <= SCRIPT_SHARE * total
+            if total >= SCRIPT_ROWS and name != main and rare:
+                words = f"the answer is in {name}, most are in {main}"
+                for row, line, part in records:
                     keep(Finding("mixed_languages", row, line, words, part=part))
-        self._records.close()
+            records.close()
