@@ -147,7 +147,7 @@ def test_the_worker_gets_the_configs_and_the_allowed_variables(
     (problem,) = deep_check(recipe, paths, trusted_model="org/model").problems
     assert "max_length: 64" in problem.what
     assert "3{'stages': ['dpo'], 'model': 'org/model'" in problem.what
-    assert "'trusted_model': 'org/model', 'resolve_only': False}" in problem.what
+    assert "'trusted_model': 'org/model', 'resolve_only': False, 'wishes': {'dpo'" in problem.what
     assert "OMP_NUM_THREADS" not in os.environ
 
 

@@ -197,3 +197,55 @@ def test_no_recipe_no_tokens(tmp_path: Path) -> None:
 
 def test_slices() -> None:
     assert list(slices(range(5), 2)) == [[0, 1], [2, 3], [4]]
+
+
+def turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def pair(number: int, **more: str) -> dict[str, Any]:
+    said = {"prompt": f"What is {number}?", "chosen": f"It is {number}.", "rejected": "No idea."}
+    said |= more
+    sides = {name: [turn("assistant", said[name])] for name in SIDES}
+    return {"prompt": [turn("user", said["prompt"])], **sides}
+
+
+def rows_by_rule(made: Made) -> dict[str, list[int]]:
+    rules = made.measured()["rules"]
+    return {name: rule["rows"] for name, rule in rules.items()}
+
+
+def test_planted_rows_are_found_and_clean_ones_are_not(tiny: Path, tmp_path: Path) -> None:
+    rows = [pair(number) for number in range(12)]
+    clean = Made(tmp_path, tiny, [write(tmp_path / "clean.jsonl", rows)])
+    assert rows_by_rule(clean) == {}
+    rows[2] = pair(2, prompt="why " * 200)
+    rows[5] = pair(5, chosen="so " * 200)
+    rows[6] = pair(6, rejected="so " * 200)
+    rows[9] = pair(9, chosen="It is nine.<|im_end|>\n<|im_end|>")
+    rows[10] = pair(10, rejected="No.<|im_end|><|im_end|>")
+    made = Made(tmp_path, tiny, [write(tmp_path / "prefs.jsonl", rows)])
+    assert rows_by_rule(made) == {
+        "prompt_too_long": [3],
+        "answer_truncated": [6, 7],
+        "doubled_special_token": [10, 11],
+    }
+    said = made.rows.whole(6)["findings"]
+    lost = next(one["detail"] for one in said if one["rule"] == "answer_truncated")
+    tokens = made.tokens.xray(made.rows, 6, 0)
+    over = len(tokens["pieces"]["prompt"]) + len(tokens["pieces"]["chosen"]) - 128
+    assert lost == f"chosen loses {over} of {len(tokens['pieces']['chosen'])} tokens"
+    assert tokens["cut"] == {"chosen": 128, "rejected": None}
+
+
+def test_a_template_without_an_end_token_is_found(tiny: Path, tmp_path: Path) -> None:
+    made = Made(tmp_path, tiny, [write(tmp_path / "p.jsonl", [pair(n) for n in range(3)])])
+    made.tokens.tokenizer.chat_template = ROLES + "{{ m['content'] }}\n{% endfor %}"
+    assert rows_by_rule(made)["missing_eos"] == [1, 2, 3]
+
+
+def test_texts_whose_tokens_merge_over_the_border(tiny: Path, tmp_path: Path) -> None:
+    rows = [{"prompt": f"{n}:", "chosen": " part of", "rejected": " no"} for n in range(4)]
+    rows[2] = {"prompt": "2: ", "chosen": "part of", "rejected": "no"}
+    made = Made(tmp_path, tiny, [write(tmp_path / "p.jsonl", rows)])
+    assert rows_by_rule(made) == {"prompt_not_prefix": [3]}

@@ -186,11 +186,11 @@ def _write_job(
         (folder / f"{stage}.yaml").write_text(text, encoding="utf-8")
     job = {
         "stages": list(recipe.stages),
-        "wishes": {stage: asdict(recipe.wish(stage)) for stage in recipe.stages},
         "model": recipe.model,
         "models": str(paths.models),
         "trusted_model": trusted_model,
         "resolve_only": resolve_only,
+        "wishes": {stage: asdict(recipe.wish(stage)) for stage in recipe.stages},
     }
     (folder / "job.json").write_text(json.dumps(json_safe(job)), encoding="utf-8")
 
