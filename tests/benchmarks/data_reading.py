@@ -12,16 +12,18 @@ from __future__ import annotations
 import argparse
 import csv
 import gzip
+import io
 import itertools
 import json
 import random
-import resource
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT)]
@@ -30,7 +32,7 @@ from workbench.data.readers.row import SourceRow  # noqa: E402
 from workbench.data.readers.source import open_source  # noqa: E402
 
 KINDS = ("jsonl", "json", "csv", "parquet", "gz", "zst")
-WORDS = [
+WORDS = (
     "model",
     "answer",
     "question",
@@ -40,19 +42,12 @@ WORDS = [
     "kind",
     "of",
     "the",
-    "a",
-    "in",
-    "and",
-    "say",
-    "why",
     "train",
-    "row",
-    "né",
-    "日本",
-    "👍",
-]
+    "why",
+)
 ROW_BYTES = 1000
 FIRST_ROWS = 50
+TEXTS = 20_011
 JUMPS = 200
 GROUP_ROWS = 10_000
 HEADER = "| kind | rows | MB | rows/s | MB/s | peak MB | added MB | first 50 ms | one row ms |"
@@ -98,9 +93,11 @@ def main() -> int:
 def made_rows(count: int) -> Iterator[dict[str, str]]:
     """Pairs of about a kilobyte, from some that are made once."""
     letters = random.Random(1)
-    texts = [" ".join(letters.choices(WORDS, k=60)) for _ in range(997)]
+    texts = [" ".join(letters.choices(WORDS, k=60)) for _ in range(TEXTS)]
+    for number in range(TEXTS // 10):
+        texts[number * 10] += " né 日本 👍"
     for number in range(count):
-        parts = itertools.islice(itertools.cycle(texts), number % 997, number % 997 + 3)
+        parts = (texts[(number * step + step) % TEXTS] for step in (1, 7919, 104729))
         yield dict(zip(("prompt", "chosen", "rejected"), parts, strict=True))
 
 
@@ -111,8 +108,7 @@ def write(file: Path, kind: str, count: int) -> None:
         write_parquet(file, rows)
         return
     plain = file.with_suffix(".plain") if kind == "zst" else file
-    opened = gzip.open(file, "wt", 1) if kind == "gz" else plain.open("w", newline="")
-    with opened as out:
+    with open_text(plain, kind) as out:
         if kind == "csv":
             writer = csv.DictWriter(out, ["prompt", "chosen", "rejected"])
             writer.writeheader()
@@ -130,6 +126,13 @@ def write(file: Path, kind: str, count: int) -> None:
         with plain.open("rb") as source, file.open("wb") as target:
             zstandard.ZstdCompressor().copy_stream(source, target)
         plain.unlink()
+
+
+def open_text(file: Path, kind: str) -> IO[str]:
+    """A text file to write to, compressed or not."""
+    if kind == "gz":
+        return io.TextIOWrapper(gzip.GzipFile(file, "wb", 1), encoding="utf-8")
+    return file.open("w", newline="", encoding="utf-8")
 
 
 def write_parquet(file: Path, rows: Iterator[dict[str, str]]) -> None:
@@ -167,8 +170,9 @@ def read(file: Path) -> None:
 
 def peak() -> int:
     """Most resident memory of this process so far, in bytes."""
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used if sys.platform == "darwin" else used * 1024
+    # The figure of getrusage would begin with that of the process that started this one.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ ROW = {"prompt": "p", "chosen": "a", "rejected": "b"}
         ("a.json", b'{"x": 1, "y": 2}\n{"x": 3, "y": 4}\n'),
         ("a.csv", b'x,y\n1,"two\nlines"\n3,4\n'),
         ("a.tsv", b"x\ty\n1\t2\n3\t4\n"),
+        ("a.json", b'{"data": [{"x": 1, "y": 2}, {"x": 3, "y": 4}]}'),
         ("a.jsonl.gz", gzip.compress(b'{"x": 1, "y": 2}\n{"x": 3, "y": 4}\n', mtime=0)),
     ],
 )
@@ -34,12 +35,14 @@ def test_rows_and_columns(name: str, content: bytes, tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.jsonl", b'{"x": 1}\nnot json\n', "a.jsonl:2: the line is not JSON"),
-        ("a.jsonl", b"[1]\n", "a.jsonl:1: the line is not a JSON object"),
-        ("a.jsonl", b"caf\xe9\n", "not UTF-8"),
+        ("a.jsonl", b'{"x": 1}\n[1]\n', "a.jsonl:2: the line is not a JSON object"),
+        ("a.jsonl", b"caf\xe9\n", "it is not JSON, though its name says so"),
         ("a.jsonl", b"", "the file has no rows"),
-        ("a.json", b"[1, 2", "the file is not JSON"),
-        ("a.json", b'{\n"rows": []\n}', "not a list of rows"),
-        ("a.jsonl.gz", b"no gzip", "cannot read it"),
+        ("a.json", b'[{"x": 1},\n{"x": ', "a.json:2: element 2 is not JSON"),
+        ("a.json", b'{\n"rows": []\n}', "the file has no rows"),
+        ("a.jsonl.gz", gzip.compress(b'{"x": 1}\n', mtime=0)[:-9], "its gzip data has no end"),
+        ("a.csv", b"x,y\n1\n", "a.csv:2: the row has 1 cell, the header has 2"),
+        ("a.jsonl", b"PAR1PAR1", "it is parquet, though its name says text"),
     ],
 )
 def test_broken_files(name: str, content: bytes, message: str, tmp_path: Path) -> None:

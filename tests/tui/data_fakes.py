@@ -75,6 +75,8 @@ class FakeData:
         self.rules = RULES if rules is None else rules
         self.requests: list[tuple[str, Any]] = []
         self.ended = threading.Event()
+        self.alive = True
+        self.about_all: list[dict[str, Any]] = []
         self.held: dict[int, Callable[[], None]] = {}
         self.refuse: dict[str, dict[str, str]] = {}
 
@@ -126,6 +128,7 @@ class FakeData:
                 "rules": found, **texts}  # fmt: skip
 
     def scan(self) -> int:
+        self.alive = True
         path = str(self.job.files[0]) if self.job.files else "hub/data"
         words = self.text or "TRL's preference pairs"
         source = {
@@ -145,7 +148,7 @@ class FakeData:
             "chosen_longer": self.count // 2, "rejected_longer": self.count // 4,
             "letters_chosen": 412 * self.count, "letters_rejected": 380 * self.count,
             "stage": "dpo", "findings": {name: rule["count"] for name, rule in self.rules.items()},
-            "rules": self.rules, "about_all": [], "notes": [], "seconds": 0.84,
+            "rules": self.rules, "about_all": self.about_all, "notes": [], "seconds": 0.84,
         }  # fmt: skip
         return self._ask("scan", None, source, first, report)
 

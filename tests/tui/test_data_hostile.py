@@ -56,7 +56,7 @@ WorkbenchApp(paths, launcher=FakeLauncher(), cwd=root, data_looks=hostile).run()
 """
 # Keys, and what is seen then (or no more, after ~): each view of the screen, and its dialogs.
 WALK = [
-    ("d", "12 rows"), ("i", "escape closes"), (ESCAPE, "~escape closes"),
+    ("d", "12 rows"), ("t", "padding"), ("i", "escape closes"), (ESCAPE, "~escape closes"),
     ("f", "space chooses"), (ENTER, "Write a cleaned"), (ESCAPE, "~Write a cleaned"),
     ("r", "rejected"), (ENTER, "1 of 12"), ("v", "escape closes"), (ESCAPE, "~escape closes"),
     ("m", "m marks"), ("x", "not scored"), ("i", ":7"), (ESCAPE, "~scored"), (ESCAPE, "~letters"),

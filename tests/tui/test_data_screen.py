@@ -249,7 +249,7 @@ async def test_pages_come_as_one_scrolls(make_app: MakeApp, looks: list[FakeData
         await until(pilot, lambda: "(1)" in lines_of(app)[0])
         await pilot.press("G")
         await until(pilot, lambda: lines_of(app)[-1].split()[0] == "100000", "the last row")
-        asked = [start for start, *_ in looks[0].asked("rows")]
+        asked = [start for start, _, rule, _ in looks[0].asked("rows") if not rule]
         assert max(asked) == 100_000 - PAGE_ROWS
         assert len(asked) <= 4
         await pilot.press("pageup", "home", "j", "k", "g")
@@ -473,6 +473,41 @@ async def test_data_that_cannot_be_read_are_a_sentence_and_asked_for_again(
         await until(pilot, lambda: len(looks) == 2, "it is read again")
 
 
+async def test_a_process_that_has_died_reads_again_before_it_is_asked(
+    make_app: MakeApp, looks: list[FakeData]
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await browsing(app, pilot)
+        looks[0].alive = False
+        await pilot.press("enter")
+        await on(app, pilot, DataRowScreen)
+        left = app.screen.query_one("#chosen")
+        await until(pilot, lambda: "letters" in str(left.border_subtitle))
+        names = [name for name, _ in looks[0].requests]
+        assert names.count("scan") == 2
+        assert names.index("row") > names.index("scan", 1)
+
+
+async def test_lines_that_are_no_rows_are_listed(make_app: MakeApp, looks: list[FakeData]) -> None:
+    broken = {"title": "lines that are no rows", "severity": "error", "count": 2, "rows": []}
+    app = make_app(data={"rules": {"broken_line": broken}, "hold": ["scan"]})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(app, pilot)
+        await pilot.press("d")
+        await on(app, pilot, DataScreen)
+        await until(pilot, lambda: looks and looks[0].asked("scan"))
+        looks[0].about_all += [
+            {"rule": "broken_line", "line": line, "detail": "it is not JSON"} for line in (7, 9)
+        ]
+        looks[0].answer("scan")
+        await until(pilot, lambda: "line 7: it is not JSON" in text_of(app, "#why"))
+        await pilot.press("enter")
+        await on(app, pilot, ReadDialog)
+        shown = "\n".join(str(static.visual) for static in app.screen.query(Static))
+        assert "line 9: it is not JSON" in shown
+
+
 async def test_a_process_that_cannot_be_started_is_a_sentence(make_app: MakeApp) -> None:
     def fail(job: Any, on_event: Any) -> FakeData:
         raise OSError("no such program")
@@ -524,15 +559,30 @@ async def test_the_launch_dialog_tells_of_the_data_and_shows_them(make_app: Make
     async with app.run_test(size=(80, 24)) as pilot:
         await listed(app, pilot)
         await reviewed(app, pilot)
-        assert "sft 64 rows · dpo 96 rows" in text_of(app, "#summary")
+        words = "sft 64 rows · dpo 11 pairs, 4 findings (1 error)"
+        await until(pilot, lambda: words in text_of(app, "#summary"))
         await until(pilot, lambda: isinstance(app.focused, Button))
         await pilot.press("d")
         await on(app, pilot, DataScreen)
         await until(pilot, lambda: "kept" in text_of(app, "#lengths"))
         await pilot.press("escape")
         await on(app, pilot, ReviewDialog)
-        words = "dpo 11 pairs, 4 findings (1 error)"
         await until(pilot, lambda: words in text_of(app, "#summary"))
+
+
+async def test_no_model_is_fetched_to_count_tokens(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.tui.data_subjects.model_is_here", lambda *_: False)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(app, pilot)
+        await reviewed(app, pilot)
+        await until(pilot, lambda: "dpo 11 pairs" in text_of(app, "#summary"))
+        look = app.screen.look
+        assert look is not None
+        assert not look.measuring
+        assert not look.tokens
 
 
 async def test_a_launch_that_would_train_nothing_is_refused_with_the_reason(
@@ -540,10 +590,7 @@ async def test_a_launch_that_would_train_nothing_is_refused_with_the_reason(
 ) -> None:
     app = make_app(data={"rows": 2})
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(app, pilot)
-        assert "0 kept" in text_of(app, "#lengths")
-        await pilot.press("escape")
-        await on(app, pilot, RecipesScreen)
+        await listed(app, pilot)
         await reviewed(app, pilot)
         await until(pilot, lambda: "zero steps" in text_of(app, "#problems"))
         assert app.screen.query_one("#yes", Button).disabled

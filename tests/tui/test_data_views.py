@@ -214,3 +214,9 @@ def test_a_line_end_is_seen_and_ends_the_line() -> None:
 def test_how_rows_come_to_the_trainer_is_said(source: dict[str, Any], words: str) -> None:
     known = {"title": "Pairs", "stage": "dpo", "confidence": 1.0, "columns": {}}
     assert words in str(shape_line({**known, **source}))
+
+
+def test_what_is_missing_is_a_sentence_of_its_own() -> None:
+    source = {"title": "prompts alone", "stage": "", "missing": "prompts alone: no answer"}
+    shown = str(shape_line({**source, "next_step": "Answer them."}))
+    assert shown == "✗ prompts alone: no answer. Answer them."

@@ -76,6 +76,8 @@ def test_review(make_app: MakeApp, snap_compare: Compare) -> None:
         await pilot.press("r")
         await until(pilot, lambda: isinstance(pilot.app.screen, ReviewDialog))
         await until(pilot, lambda: not pilot.app.screen.query_one("#yes").disabled)
+        seen = pilot.app.screen.query_one("#summary")
+        await until(pilot, lambda: "11 pairs, 4 findings" in str(seen.visual))
 
     assert snap_compare(make_app(), terminal_size=NARROW, run_before=review)
 

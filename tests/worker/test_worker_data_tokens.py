@@ -192,7 +192,7 @@ def test_sft_rows_have_one_answer() -> None:
 
 def test_no_recipe_no_tokens(tmp_path: Path) -> None:
     with pytest.raises(ProblemError, match="Name a recipe"):
-        Tokens(tmp_path, {"stage": "dpo"}, SimpleNamespace())
+        Tokens(tmp_path, {"stage": "dpo", "model_source": ""}, SimpleNamespace())
 
 
 def test_slices() -> None:

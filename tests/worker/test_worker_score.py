@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,12 @@ def test_a_run_without_dpo_needs_pairs(sft_only: RunDirectory, tmp_path: Path) -
     data = write_rows(tmp_path / "pairs.jsonl", preference_rows(4))
     wanted = Wanted(data=str(data), samples=2, max_new_tokens=8)
     found = score_of(sft_only, "base", "tuned", wanted=wanted).summary
+    # The same pairs in another shape are the same pairs.
+    others = [{"question": row["prompt"], "better": row["chosen"], "worse": row["rejected"]}
+              for row in preference_rows(4)]  # fmt: skip
+    wanted = replace(wanted, data=str(write_rows(tmp_path / "others.jsonl", others)))
+    again = score_of(sft_only, "base", "tuned", wanted=wanted).summary
+    assert again["rewards"] == found["rewards"]
     assert found["reference"] == {"folder": "", "sha256": "", "of": "sft"}
     assert found["rewards"]["base"]["ties"] == 4
     assert found["rewards"]["tuned"]["margin"] == found["between"]["margin"]
@@ -252,9 +259,7 @@ def test_a_run_without_dpo_needs_pairs(sft_only: RunDirectory, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"prompt": "a", "answer": "b"}\n', "no column chosen and no column rejected"),
-        ('{"prompt": "a", "chosen": "b", "rejected": [{"role": "assistant", "content": "c"}]}\n',
-         "columns of different kinds"),
+        ('{"prompt": "a", "answer": "b"}\n', "it is made for sft, not for dpo"),
         ("{broken\n", "broken.jsonl"),
         ("", "broken.jsonl"),
     ],

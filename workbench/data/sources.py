@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import json
 import os
-import stat
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from workbench.base.problems import Problem
+from workbench.base.problems import Problem, ProblemError
+from workbench.data.readers.row import BrokenRow
+from workbench.data.readers.source import NAME_DATA, Source, open_source, text_suffix
+from workbench.data.readers.table import READ_COLUMNS
 
 TEXT_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
 WALK_LIMIT = 10_000
@@ -25,7 +22,6 @@ SPLIT_WORDS = {
 }
 
 PREFERENCE_COLUMNS = ("chosen", "rejected")
-READ_COLUMNS = ("prompt", "chosen", "rejected", "messages", "completion", "text")
 
 
 @dataclass
@@ -54,87 +50,35 @@ class Glance:
 
 
 def glance(path: Path) -> Glance:
-    """Look at one JSON, JSON-lines, CSV or TSV file, gzipped or not."""
+    """Look at one JSON, JSON-lines, CSV or TSV file, compressed or not."""
     found = Glance(path)
-    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
-    suffix = suffixes[-1] if suffixes else ""
-    if suffix not in TEXT_SUFFIXES:
+    if text_suffix(path) not in TEXT_SUFFIXES:
         return found
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
-            raise OSError("it is no regular file")
-        if status.st_size > FULL_READ_LIMIT_BYTES:
+        if path.stat().st_size > FULL_READ_LIMIT_BYTES:
             return found
-        with _open(path) as file:
-            _READERS[suffix](file, found)
-    except UnicodeDecodeError as error:
-        what = f"it is not UTF-8 text (byte {error.start})"
-        found.problems.append(Problem(what, str(path), "Convert the file to UTF-8."))
-    except (OSError, EOFError, csv.Error) as error:
-        found.problems.append(Problem(f"cannot read it: {error}", str(path), "Check the file."))
+        with open_source(path, text_only=True) as source:
+            _read(source, found)
+    except OSError as error:
+        what = f"cannot read it: {error.strerror or error}"
+        found.problems.append(Problem(what, str(path), "Check the path."))
+    except ProblemError as error:
+        found.problems += error.problems
     if found.rows == 0 and not found.problems:
-        found.problems.append(Problem("the file has no rows", str(path), "Name a file with data."))
+        found.problems.append(Problem("the file has no rows", str(path), NAME_DATA))
     return found
 
 
-def _open(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _read_json_lines(file: IO[str], found: Glance) -> None:
+def _read(source: Source, found: Glance) -> None:
     rows = 0
-    for number, line in enumerate(file, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            _broken(found, number, f"the line is not JSON ({error.args[0].split(':')[0]})")
-            continue
-        if not isinstance(row, dict):
-            _broken(found, number, "the line is not a JSON object")
+    for row in source.rows():
+        if isinstance(row, BrokenRow):
+            where = f"{found.path}:{row.line}"
+            found.problems.append(Problem(row.what, where, "Mend or delete the line."))
             continue
         rows += 1
-        _note(found, row)
+        _note(found, row.values)
     found.rows = rows
-
-
-def _read_json(file: IO[str], found: Glance) -> None:
-    text = file.read()
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        if text.lstrip().startswith("{") and "\n" in text.strip():
-            _read_json_lines(io.StringIO(text), found)
-            return
-        line = getattr(error, "lineno", 1)
-        _broken(found, line, f"the file is not JSON ({getattr(error, 'msg', error)})")
-        return
-    if isinstance(document, dict) and text.strip().count("\n") == 0:
-        document = [document]
-    if not isinstance(document, list):
-        _broken(found, 1, "the file is one JSON object, not a list of rows")
-        return
-    rows = [row for row in document if isinstance(row, dict)]
-    found.rows = len(rows)
-    for row in rows:
-        _note(found, row)
-
-
-def _read_table(file: IO[str], found: Glance, delimiter: str) -> None:
-    reader = csv.DictReader(file, delimiter=delimiter)
-    rows = 0
-    for row in reader:
-        rows += 1
-        _note(found, {str(key): value for key, value in row.items()})
-    found.rows = rows
-
-
-def _broken(found: Glance, line: int, what: str) -> None:
-    found.problems.append(Problem(what, f"{found.path}:{line}", "Mend or delete the line."))
 
 
 def _note(found: Glance, row: dict[str, Any]) -> None:
@@ -160,22 +104,6 @@ def kind_of(value: Any) -> str:
     """What a cell holds, in words."""
     kinds = {str: "a text", list: "a list", dict: "an object", bool: "true or false"}
     return "empty" if value is None else kinds.get(type(value), "a number")
-
-
-def _read_csv(file: IO[str], found: Glance) -> None:
-    _read_table(file, found, ",")
-
-
-def _read_tsv(file: IO[str], found: Glance) -> None:
-    _read_table(file, found, "\t")
-
-
-_READERS: dict[str, Callable[[IO[str], Glance], None]] = {
-    ".jsonl": _read_json_lines,
-    ".json": _read_json,
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
-}
 
 
 def _files_below(folder: Path) -> list[Path]:

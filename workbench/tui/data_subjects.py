@@ -24,7 +24,16 @@ def of_recipe(path: Path, paths: Paths, stage: str = "") -> Subject:
     chosen = stage if stage in stages else stages[-1]
     job = job_of_recipe(recipe, chosen, paths)
     files = (path, *job.files, *job.test_files)
-    return Subject(recipe.title or path.stem, job, path, stages, _version(files))
+    here = model_is_here(recipe.model, path.parent, paths)
+    return Subject(recipe.title or path.stem, job, path, stages, _version(files), model_here=here)
+
+
+def model_is_here(source: str, folder: Path, paths: Paths) -> bool:
+    """Whether a model's tokenizer can be had without fetching anything."""
+    from workbench.recipe.base_model import model_location
+
+    place = model_location(source, folder, paths.models)
+    return place is not None and (place / "config.json").is_file()
 
 
 def of_file(path: Path) -> Subject:

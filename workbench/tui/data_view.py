@@ -8,6 +8,7 @@ from typing import Any
 
 from textual.content import Content
 
+from workbench.base.problems import Problem
 from workbench.tui.histogram import bars, place
 from workbench.tui.looking import Look
 from workbench.tui.render import join, lines, path_text, plain, problem_line, size
@@ -21,7 +22,8 @@ ASCII_MARKS = {"error": "x", "warning": "!", "note": "-"}
 PARTS = ("prompt", "chosen", "rejected")
 KINDS = {"jsonl": "JSON lines", "json": "JSON", "csv": "CSV", "tsv": "TSV", "saved": "saved folder"}
 PART_COLORS = {"prompt": "$primary", "chosen": "$success", "rejected": "$accent"}
-FIRST_ROWS = 6
+FIRST_ROWS = 4
+DETAILS_SHOWN = 200
 SPREAD_CELLS = 31
 GAUGE_CELLS = 20
 TALL_LINES = 34
@@ -98,8 +100,9 @@ def _bytes(count: int) -> str:
 def shape_line(source: Event) -> Content:
     """What the rows are, and how they come to TRL's columns."""
     if not source.get("stage"):
-        words = f"{source.get('title')}: {source.get('missing')} {source.get('next_step') or ''}"
-        return join(("✗ ", "$error"), plain(words.strip(), style="$error"))
+        title, missing = str(source.get("title") or ""), str(source.get("missing") or "")
+        what = missing if missing.startswith(title) else f"{title}: {missing}"
+        return problem_line(Problem(what, "", str(source.get("next_step") or "")))
     parts: list[Content | tuple[str, str]] = [plain(source.get("title") or "?")]
     made = [f"{one} <- {old}" for one, old in (source.get("columns") or {}).items() if one != old]
     if source.get("shape_as_is") and source.get("as_is"):
@@ -168,15 +171,12 @@ def length_line(report: Event) -> Content:
 
 
 def note_lines(look: Look) -> list[Content]:
-    """What else is said of the files and of the set as a whole."""
+    """What else is said of the files."""
     notes: dict[str, None] = {}
     for source in look.sources.values():
         for name in ("notes", "shape_notes"):
             notes.update(dict.fromkeys(str(note) for note in source.get(name) or ()))
     notes.update(dict.fromkeys(str(note) for note in look.report.get("notes") or ()))
-    for one in look.report.get("about_all") or ():
-        if isinstance(one, dict) and not one.get("line"):
-            notes[str(one.get("detail"))] = None
     return [plain(note, style="$muted") for note in notes]
 
 
@@ -189,6 +189,7 @@ def all_lines(look: Look) -> Content:
         parts += [plain(f"  {one} <- {old}", style="$muted") for one, old in columns.items()]
         parts.append(Content(""))
     parts += note_lines(look)
+    parts += [plain(one, style="$warning") for one in look.tokens.get("advice") or ()]
     for name, rule in rules_of(look).items():
         parts += [Content(""), plain(f"{rule.get('title')} ({name})", style="bold")]
         parts += [
@@ -219,10 +220,22 @@ def _numbers(rows: Sequence[object]) -> str:
     return ", ".join(str(row) for row in rows[:FIRST_ROWS]) + more
 
 
-def why_lines(rule: Event) -> Content:
-    """What a rule is about, and what to do."""
+def why_lines(look: Look, name: str) -> Content:
+    """What a rule says of the set as a whole, what it is about, and what to do."""
+    rule = rules_of(look).get(name, {})
     step = plain(rule.get("next_step") or "", style="$primary")
-    return join(plain(rule.get("why") or "", style="$muted"), " ", step)
+    why = plain(rule.get("why") or "", style="$muted")
+    details = [plain(f"{detail}. ") for detail in about_all(look, name)[:1]]
+    return join(*details, why, " ", step)
+
+
+def about_all(look: Look, name: str) -> list[str]:
+    """What a rule says of the set as a whole, or of lines that are no rows."""
+    found = [one for one in look.report.get("about_all") or () if one.get("rule") == name]
+    return [
+        (f"line {one['line']}: " if one.get("line") else "") + str(one.get("detail"))
+        for one in found[:DETAILS_SHOWN]
+    ]
 
 
 def token_lines(look: Look, width: int, height: int, *, signs: bool) -> Content:
@@ -265,7 +278,7 @@ def _kept_line(tokens: Event, limit: object) -> Content:
             f"{thousands(tokens.get('truncated'))} truncated",
             "$warning" if tokens.get("truncated") else "",
         ),
-        (f" at max_length {limit}" if limit else " (no max_length)", "$muted"),
+        (f" at {limit} tokens" if limit else " (no max_length)", "$muted"),
     ]
     if tokens.get("steps") is not None:
         parts += [DOT, (counted(tokens["steps"], "step"), "")]

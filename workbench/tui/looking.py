@@ -42,6 +42,7 @@ class Subject:
         recipe: Whose data these are; None for a file that somebody named.
         stages: Stages of the recipe, of which `job.stage` is one.
         version: Path, size and time of each file: another version is another look.
+        model_here: Whether the recipe's model need not be fetched for its tokenizer.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Subject:
     recipe: Path | None = None
     stages: tuple[str, ...] = ()
     version: tuple[tuple[str, int, int], ...] = ()
+    model_here: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class Look:
         self._details: OrderedDict[Any, Event] = OrderedDict()
         self._closed = False
         self.pages = self.rows()
+        self._of_rules: dict[str, RowPages] = {}
 
     @property
     def pairs(self) -> int | None:
@@ -130,6 +133,9 @@ class Look:
                 with self._lock:
                     if self._process is None:
                         self._process = self.make(self.subject.job, self._told)
+                    elif not self._process.alive and kind != "scan":
+                        # It has died, or rested for too long: a new one knows no row yet.
+                        self._asked[self._process.scan()] = Asked("scan")
                     self._asked[call(self._process)] = asked
             except OSError as error:
                 what = f"the process that reads data cannot be started: {error}"
@@ -150,6 +156,26 @@ class Look:
     def rows(self, rule: str = "", title: str = "", search: str = "") -> RowPages:
         """A list of rows, nothing of which is here yet."""
         return RowPages(self._ask_rows, rule, title, search)
+
+    def of_rule(self, rule: str, title: str) -> RowPages:
+        """The rows that a rule has found; their first page was asked for already."""
+        if rule not in self._of_rules:
+            self._of_rules[rule] = self.rows(rule, title)
+        return self._of_rules[rule]
+
+    def _take_report(self, report: Event) -> None:
+        self.report, self.progress = report, {}
+        self._forget_rows()
+        # To count tokens takes the process some seconds; what people look at next is here by then.
+        self.pages.want(0, 1)
+        for name, rule in (report.get("rules") or {}).items():
+            self.of_rule(name, str(rule.get("title") or name)).want(0, 1)
+        if self.subject.model_here and 0 < (self.pairs or 0) <= FEW_PAIRS:
+            self.measure()
+
+    def _forget_rows(self) -> None:
+        for pages in (self.pages, *self._of_rules.values()):
+            pages.forget()
 
     def _ask_rows(self, pages: RowPages, start: int, count: int) -> None:
         rule, search = pages.rule, pages.search
@@ -198,10 +224,7 @@ class Look:
             self.first = list(event.get("rows") or [])
             self.pages.seed(self.first)
         elif kind == "report":
-            self.report, self.progress = event, {}
-            self.pages.forget()
-            if self.subject.recipe is not None and 0 < (self.pairs or 0) <= FEW_PAIRS:
-                self.measure()
+            self._take_report(event)
         elif kind == "rows" and asked.kind == "rows":
             pages, start = asked.about
             pages.take(start, list(event.get("rows") or []), event.get("total"))
@@ -211,11 +234,12 @@ class Look:
                 self._details.popitem(last=False)
         elif kind == "tokens":
             self.tokens = event
-            self.pages.forget()
+            self._forget_rows()
             self._details.clear()
         elif kind == "fixed":
             self.fixed = event
-        elif kind == "done" and asked.kind in ("scan", "tokens", "fix"):
+        elif kind == "done":
+            # The process does one thing at a time.
             self.progress = {}
             self.measuring = self.measuring and asked.kind != "tokens"
 

@@ -77,6 +77,9 @@ def real_answers(run: RunDirectory, on_event: Callable[[dict[str, Any]], None]) 
 class DataLooks(Protocol):
     """What `workbench.run.data_look.DataProcess` offers; each request returns its id."""
 
+    @property
+    def alive(self) -> bool: ...
+
     def scan(self) -> int: ...
 
     def rows(self, start: int, count: int, *, rule: str = "", search: str = "") -> int: ...

@@ -48,15 +48,17 @@ def verdict_lines(xray: Xray, *, signs: bool) -> Content:
         first = join((cross, "$error"), (words, "$error"))
     elif any(cut.values()):
         lost = ", ".join(f"{name} loses {count}" for name, count in cut.items() if count)
-        first = join(("! ", "$warning"), (f"kept, but cut at max_length {most}: {lost}", ""))
+        first = join(("! ", "$warning"), (f"cut at max_length {most}: {lost}", ""))
     else:
         sizes = [prompt + len(xray["pieces"][name]) for name in cut] or [prompt]
         limit = f" of {most}" if most else ""
         first = join(("kept whole", "$success"), (f"  {max(sizes)}{limit} tokens", "$muted"))
     at = xray.get("first_difference")
     if isinstance(at, int):
-        first = join(first, ("   the answers differ from token ", "$muted"), (f"{at + 1}", "bold"))
-    return lines(first, *(plain(note, style="$muted") for note in xray.get("notes") or ()))
+        first = join(first, ("   they differ from token ", "$muted"), (f"{at + 1}", "bold"))
+    # What is lost stands in the first line already.
+    notes = [str(note) for note in xray.get("notes") or () if " loses " not in str(note)]
+    return lines(first, *(plain(note, style="$muted") for note in notes))
 
 
 def _lost(xray: Xray, name: str) -> int:

@@ -17,6 +17,7 @@ No library is loaded before tokens are asked for, so that the first rows are the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -38,6 +39,7 @@ from workbench.worker.pipes import Pipes
 
 IDLE_SECONDS = 3600.0
 POLL_SECONDS = 1.0
+LONG, SHORT = ("tokens", "fix"), ("rows", "row")
 REQUESTS = ("scan", "rows", "row", "tokens", "xray", "fix")
 
 
@@ -58,6 +60,8 @@ class Requests:
             self.pipes.emit(event, id=request_id, **fields)
 
         def going_on() -> bool:
+            if request.get("op") in LONG:
+                self._answer_short()
             return self.pipes.may_go_on(request_id)
 
         try:
@@ -74,6 +78,19 @@ class Requests:
             print(report_of(error), file=sys.stderr, flush=True)
             problem = explain(error, model=self.job["model_source"], log="")
             emit("error", what=redact(problem.what), where="", next_step=redact(problem.next_step))
+
+    def _answer_short(self) -> None:
+        """Answer what takes no time while tokens are counted; the rest waits its turn."""
+        later: list[dict[str, Any] | None] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                request = self.pipes.requests.get_nowait()
+                if request is not None and request.get("op") in SHORT:
+                    self.answer(request)
+                else:
+                    later.append(request)
+        for request in later:
+            self.pipes.requests.put(request)
 
     def do_scan(self, _: Mapping[str, Any], emit: Any, going_on: Any) -> None:
         """Read everything once."""

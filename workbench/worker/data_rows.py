@@ -24,6 +24,7 @@ from workbench.worker.data_findings import Findings
 
 SAMPLE_ROWS = 50
 CUT_LETTERS = 300
+MOST_ABOUT_ALL = 200
 TELL_SECONDS = 0.25
 
 Emit = Callable[..., None]
@@ -193,7 +194,7 @@ class DataRows:
             "stage": self.stage,
             "findings": self.findings.counts(),
             "rules": self.rules(RULES),
-            "about_all": list(self.findings.about_all()),
+            "about_all": list(islice(self.findings.about_all(), MOST_ABOUT_ALL)),
             "notes": [note for part in self.parts for note in part.source.notes],
             "seconds": round(seconds, 3),
         }

@@ -123,7 +123,8 @@ def check_template(rows: Any, tokenizer: Any) -> Iterator[Problem]:
 
     if is_conversational(rows[0]) and not tokenizer.chat_template:
         what = "the data are conversations, and the tokenizer has no chat template"
-        hint = "Take the model's chat version, or set chat_template_path in an SFT stage."
+        hint = "Take the model's chat version, or set chat_template_path in an SFT stage. "
+        hint += "Pairs that were mapped stay texts with data_format: pair_texts."
         yield Problem(what, "model_name_or_path", hint)
 
 

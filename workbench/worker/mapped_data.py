@@ -99,7 +99,7 @@ class Task:
         if files is None:
             return entry
         target = self.folder / f"{self.stage}-{number}.jsonl"
-        if not self._map(files, target):
+        if not self.map_files(files, target):
             return entry
         kept = {name: value for name, value in entry.items() if name == "fraction"}
         return {"path": "json", "data_files": str(target), **kept}
@@ -113,15 +113,19 @@ class Task:
         found = {name: _split_of(place, name) for name in names}
         target = self.folder / self.stage
         train = names[0]
-        if not found[train] or not self._map(found[train], target / f"{train}.jsonl"):
+        if not found[train] or not self.map_files(found[train], target / f"{train}.jsonl"):
             return {}
         for name in names[1:]:
-            if found[name] and not self._map(found[name], target / f"{name}.jsonl", force=True):
-                break
+            if found[name]:
+                self.map_files(found[name], target / f"{name}.jsonl", force=True)
         return {"dataset_name": str(target)}
 
-    def _map(self, files: Sequence[Path], target: Path, *, force: bool = False) -> bool:
-        """Whether the rows of some files had to be mapped, and were."""
+    def map_files(self, files: Sequence[Path], target: Path, *, force: bool = False) -> bool:
+        """Whether the rows of some files had to be mapped, and now stand in another.
+
+        Raises:
+            ProblemError: They cannot be read, or the stage cannot train on rows of their shape.
+        """
         sources = [open_source(file) for file in files]
         try:
             shapes = [self._shape(source) for source in sources]
@@ -155,7 +159,7 @@ class Task:
         found = recognise(first, self.wish)
         if found.stage != self.stage:
             lacking = found.missing or f"it is made for {found.stage}, not for {self.stage}"
-            what = f"{source.path.name} is {found.title}: {lacking}"
+            what = f"{source.path.name} holds {found.title}: {lacking}"
             hint = found.next_step or f"Look at it: `dpo-workbench data {source.path}`."
             raise ProblemError(Problem(what, "datasets", hint))
         return found

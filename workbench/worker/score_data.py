@@ -5,14 +5,18 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from workbench.base.problems import Problem, ProblemError
+from workbench.data.formats.model import Wish
+from workbench.data.readers.source import open_source
 from workbench.worker import dataset, deep_data
 from workbench.worker.explain import explain_data
+from workbench.worker.mapped_data import Task
 from workbench.worker.stage_config import StageConfig
 from workbench.worker.stages import load_splits
 
@@ -21,7 +25,8 @@ MOST_STREAMED = 500
 SLICE_COLUMNS = ("category", "source", "topic", "task", "dataset", "language")
 ROW = "workbench_row"
 TEXT_LIMIT = 300
-BUILDERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
+BUILDERS = {"json": "json", "jsonl": "json", "csv": "csv", "parquet": "parquet", "arrow": "arrow"}
+"""The loader of `datasets` for a kind of file that it reads as it stands."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ def held_out(config: StageConfig, file: str, most: int, folder: Path) -> Rows:
         ProblemError: There are none, or DPO cannot read them.
     """
     if file:
-        split, files = read_file(Path(file)), [dataset.describe_file(Path(file))]
+        split, files = read_file(Path(file), "dpo"), [dataset.describe_file(Path(file))]
         source = Path(file).name
     else:
         splits, name = load_splits(config, folder), config.script.dataset_test_split
@@ -75,7 +80,7 @@ def sft_rows(config: StageConfig, file: str, most: int, folder: Path) -> Rows:
         ProblemError: They cannot be read, or SFT cannot use them.
     """
     if file:
-        split, files = read_file(Path(file)), [dataset.describe_file(Path(file))]
+        split, files = read_file(Path(file), "sft"), [dataset.describe_file(Path(file))]
         source = Path(file).name
     else:
         splits, name = load_splits(config, folder), config.script.dataset_test_split
@@ -92,24 +97,26 @@ def sft_rows(config: StageConfig, file: str, most: int, folder: Path) -> Rows:
     return rows
 
 
-def read_file(path: Path) -> Any:
-    """The rows of one local data file.
+def read_file(path: Path, stage: str) -> Any:
+    """The rows of one local data file, mapped to TRL's columns where they have another shape.
 
     Raises:
-        ProblemError: It is not there, of another kind, or broken.
+        ProblemError: It is not there, broken, or nothing that the stage could be trained on.
     """
     from datasets import load_dataset
 
-    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
-    builder = BUILDERS.get(suffixes[-1] if suffixes else "")
-    if builder is None or not path.is_file():
-        what = "it is no data file" if path.exists() else "there is no such file"
-        hint = f"Give a file that ends in {', '.join(BUILDERS)}."
-        raise ProblemError(Problem(what, str(path), hint), exit_code=2)
-    try:
-        return load_dataset(builder, data_files=str(path), split="train")
-    except Exception as error:
-        raise ProblemError(explain_data(error, path.name, str(path), None)) from error
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "rows.jsonl"
+        task = Task(stage, Wish(), Path(folder), lambda _: None)
+        if task.map_files([path], target):
+            path, kind = target, "json"
+        else:
+            with open_source(path) as source:
+                kind = BUILDERS[source.kind]
+        try:
+            return load_dataset(kind, data_files=str(path), split="train")
+        except Exception as error:
+            raise ProblemError(explain_data(error, path.name, str(path), None)) from error
 
 
 def numbered(split: Any, most: int) -> Any:

@@ -383,6 +383,19 @@ BY_LABEL = [
         [pair()],
     ),
     Case(
+        "a column for each winner",
+        "pairwise_scores",
+        [
+            {"prompt": "ask"} | answers | {"winner_model_a": a, "winner_model_b": b}
+            for a, b, answers in (
+                (1, 0, {"response_a": "good", "response_b": "bad"}),
+                (0, 1, {"response_a": "bad", "response_b": "good"}),
+                (0, 0, {"response_a": "good", "response_b": "bad"}),
+            )
+        ],
+        [pair(), pair()],
+    ),
+    Case(
         "scores of a table",
         "pairwise_scores",
         [{"question": "ask", "answer_0": "a", "answer_1": "b", "score_0": "1", "score_1": "2"}],
@@ -438,6 +451,29 @@ RANKED = [
         [pair()],
     ),
     Case(
+        "scores in columns",
+        "ranked_answers",
+        [
+            {
+                "prompt": "ask",
+                "response_0": {"text": "bad", "rating": 2},
+                "response_1": {"text": "good", "rating": 4},
+            }
+        ],
+        [pair()],
+    ),
+    Case(
+        "a prompt of marked turns",
+        "ranked_answers",
+        [
+            {
+                "prompt": "\n\nHuman: one\n\nAssistant: two\n\nHuman: ask\n\nAssistant: ",
+                "answers": [{"answer": "good", "rank": 1}, {"answer": "bad", "rank": 2}],
+            }
+        ],
+        [pair([*BEFORE, user("ask")])],
+    ),
+    Case(
         "generations and ratings",
         "rated_generations",
         [{"instruction": "ask", "generations": ["bad", "good", None], "ratings": [1.0, 5.0, 3.0]}],
@@ -453,6 +489,12 @@ RANKED = [
         "the best first",
         "ordered_answers",
         [{"prompt": "ask", "ranked_responses": ["good", "bad"]}],
+        [pair()],
+    ),
+    Case(
+        "an Alpaca ranking in one list",
+        "ordered_answers",
+        [{"instruction": "ask", "input": "", "output": ["good", "bad"]}],
         [pair()],
     ),
     Case(

@@ -35,7 +35,7 @@ class Expected:
 # The figures were counted by other means than the code under test: see test_format_files.py.
 TABLE = (
     Expected("alpaca_sft.json", "alpaca", "sft", 50, 50),
-    Expected("alpaca_with_text.json", "alpaca", "sft", 50, 50),
+    Expected("alpaca_with_text.json", "text", "sft", 50, 50, as_is=True),
     Expected("conv_alpaca_ranking.json", "alpaca_pairs", "dpo", 50, 50),
     Expected("conv_conversational.parquet", "explicit", "dpo", 50, 50, as_is=True),
     Expected("conv_explicit.csv", "explicit", "dpo", 50, 50, as_is=True),

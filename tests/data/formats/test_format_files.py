@@ -74,14 +74,14 @@ def test_alpaca_joins_instruction_and_input() -> None:
         assert _said(made["completion"]) == [("assistant", row["output"])]
 
 
-def test_the_rendered_text_is_the_second_reading() -> None:
+def test_a_rendered_text_stays_what_trl_trains_on() -> None:
     rows = read_rows("alpaca_with_text.json")
     found, mapped, _ = map_all(rows)
-    assert any("data_format: text" in note for note in found.notes)
+    assert any("data_format: alpaca" in note for note in found.notes)
     assert found.confidence < 0.8
-    assert "completion" in mapped[0]
-    _, as_text, _ = map_all(rows, Wish(data_format="text"))
-    assert as_text == [{"text": row["text"]} for row in rows]
+    assert mapped == [{"text": row["text"]} for row in rows]
+    _, as_columns, _ = map_all(rows, Wish(data_format="alpaca"))
+    assert all("completion" in row for row in as_columns)
 
 
 def test_pairs_that_trl_reads_stay_as_they_are() -> None:

@@ -134,6 +134,8 @@ BROKEN_ROWS = [
     ("question", {"answer": None}, "answer is missing"),
     ("kept as texts by name", {"question": None}, "question is missing"),
     ("left alone", {"chosen": None}, "lacks one of TRL's columns"),
+    ("left alone", {"chosen": [None]}, "neither a text nor a list of messages with a role"),
+    ("left alone", {"chosen": [assistant("good")]}, "not of one kind"),
     ("transcripts by turns", {"chosen": "Once upon a time"}, "does not begin with a turn"),
     ("transcripts by turns", {"chosen": None}, "chosen is no text"),
 ]

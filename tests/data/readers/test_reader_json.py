@@ -152,6 +152,15 @@ def test_broken_lists(text: str, count: int, what: str, tmp_path: Path) -> None:
     assert not as_is
 
 
+def test_a_broken_name_in_an_object_of_rows(tmp_path: Path) -> None:
+    text = json.dumps(dict(zip("wxyz", ROWS[:4], strict=True))).replace('"y": {', '"y {')
+    (tmp_path / "a.json").write_text(text)
+    rows, broken, notes, _ = look(tmp_path / "a.json")
+    assert [row[1] for row in rows] == [ROWS[0], ROWS[1], ROWS[3]]
+    assert len(broken) >= 1
+    assert notes == ["rows are values of one object"]
+
+
 def test_lists_are_forgiven_their_commas(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('[{"a": 1} {"a": 2},, {"a": 3}, {"a": NaN}]\n[{"a": 5}]')
     rows, broken, notes, as_is = look(tmp_path / "a.json")

@@ -98,6 +98,7 @@ def test_real_files_open_or_are_refused_by_name() -> None:
         ("a.txt", b"prompt,chosen,rejected\r\np0,,b\r\np1,\xc3\xa9,b\r\np2,\xc3\xa9\xc3\xa9,b\r\n",
          "csv", ["lines end with CRLF"]),
     ],
+    ids=range(20),
 )  # fmt: skip
 def test_the_content_tells_the_kind(
     name: str, content: bytes, kind: str, notes: list[str], tmp_path: Path
@@ -191,6 +192,7 @@ SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
         ("a.arrow", b"ARROW1\0\0" + b"\x15\x04" * 50, "arrow and is cut or damaged"),
         ("a.jsonl.gz", b"\x1f\x8b\x08\x00no gzip at all", "it cannot be read"),
     ],
+    ids=range(27),
 )
 def test_what_is_no_data_is_named(name: str, content: bytes, what: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)

@@ -15,6 +15,7 @@ from workbench.data.formats.messages import (
     with_system,
 )
 from workbench.data.formats.model import TrlRow, UnusableRowError
+from workbench.data.formats.turns import prompt_turns
 
 PICTURES = ("image", "images", "video", "videos", "audio", "audios")
 
@@ -41,7 +42,9 @@ def asked(row: Mapping[str, Any], columns: Mapping[str, str]) -> list[Message]:
         value = row.get(column)
         messages = to_messages(value, column, "user")
         if isinstance(value, str):
-            messages = [{"role": "user", "content": _with_input(value, row, columns)}]
+            turns = prompt_turns(value) if "input" not in columns else None
+            text = {"role": "user", "content": _with_input(value, row, columns)}
+            messages = turns or [text]
     messages = from_history(row.get(columns.get("history", ""))) + messages
     return with_system(row.get(columns.get("system", "")), messages)
 

@@ -39,6 +39,23 @@ def map_row(found: Recognised, row: Mapping[str, Any], wish: Wish | None = None)
 def _left_alone(row: Mapping[str, Any]) -> TrlRow:
     cells = {name: row[name] for name in TRL_COLUMNS if row.get(name) is not None}
     pair = cells.keys() & {"chosen", "rejected"}
+    if pair:
+        cells = {name: cell for name, cell in cells.items() if name in ("prompt", *pair)}
     if not cells or len(pair) == 1:
         raise UnusableRowError("the row lacks one of TRL's columns")
+    kinds = {_kind(name, cell) for name, cell in cells.items()}
+    if pair and len(kinds) > 1:
+        raise UnusableRowError("prompt, chosen and rejected are not of one kind")
     return cells | kept(row)
+
+
+def _kind(name: str, cell: Any) -> str:
+    if isinstance(cell, str):
+        return "text"
+    if isinstance(cell, list) and cell and all(map(_has_role, cell)):
+        return "messages"
+    raise UnusableRowError(f"{name} is neither a text nor a list of messages with a role")
+
+
+def _has_role(message: Any) -> bool:
+    return isinstance(message, Mapping) and "role" in message

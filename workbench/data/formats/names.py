@@ -34,9 +34,9 @@ NOUNS = _words(
 # Two answers side by side.
 ANSWER_WORDS = _words(
     "output outputs response answer completion reply summary text candidate generation solution "
-    "conversation message assistant ref comment continuation story model"
+    "conversation message assistant ref comment continuation story"
 )
-SCORE_WORDS = _words("score rating reward points rank grade")
+SCORE_WORDS = _words("score rating reward points rank grade winner")
 LABEL = _words(
     "label labels winner preference preferred choice better better_response_id better_response "
     "better_answer better_id chosen_index chosen_id chosen overall_preference preference_label "

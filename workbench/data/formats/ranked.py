@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from workbench.data.formats.assemble import asked, pair_row, refuse_pictures
@@ -103,7 +103,7 @@ def find_ranked(sample: Sample) -> Reading | None:
     """A list of answers with a score in each."""
     column = sample.role("answers", ANSWER_LISTS, "list")
     if not column or not any(_holds_scores(value) for value in sample.values(column)):
-        return None
+        return _answer_columns(sample, _rated)
     columns, notes = sample.asked(column)
     if "prompt" not in columns:
         return None
@@ -111,10 +111,14 @@ def find_ranked(sample: Sample) -> Reading | None:
 
 
 def make_ranked(row: Row, reading: Reading) -> list[TrlRow]:
-    """Pairs of the answers in the list that have a score."""
-    return rated_rows(
-        row, reading, [found for one in _list(row, reading) if (found := scored(one))]
-    )
+    """Pairs of the answers that have a score."""
+    answers = _list(row, reading) if "answers" in reading.columns else _cells(row, reading)
+    return rated_rows(row, reading, [found for one in answers if (found := scored(one))])
+
+
+def _cells(row: Row, reading: Reading) -> list[Any]:
+    """The answers that stand in a column each."""
+    return [row.get(name) for part, name in reading.columns.items() if part.startswith("answer_")]
 
 
 def _list(row: Row, reading: Reading) -> list[Any]:
@@ -155,10 +159,18 @@ def make_rated(row: Row, reading: Reading) -> list[TrlRow]:
 def find_ordered(sample: Sample) -> Reading | None:
     """A list of answers, the best first."""
     column = sample.role("answers", ORDERED, "list")
+    if not column and sample.named("instruction") and _two_texts(sample, "output"):
+        column = sample.named("output")  # how Alpaca rankings were written once
     columns, notes = sample.asked(column)
     if not column or "prompt" not in columns:
         return None
     return Reading(columns | {"answers": column}, notes=(*notes, "The first answer is the best."))
+
+
+def _two_texts(sample: Sample, name: str) -> bool:
+    values = [v for v in sample.values(sample.named(name, "list")) if isinstance(v, list)]
+    two = [value for value in values if len(value) == 2 and all(isinstance(v, str) for v in value)]
+    return bool(two) and len(two) == len(values)
 
 
 def make_ordered(row: Row, reading: Reading) -> list[TrlRow]:
@@ -167,19 +179,28 @@ def make_ordered(row: Row, reading: Reading) -> list[TrlRow]:
     return rated_rows(row, reading, [(answer, -at) for at, answer in enumerate(answers)])
 
 
-def find_solutions(sample: Sample) -> Reading | None:
-    """Columns that hold a solution each, and whether it is correct."""
+def _answer_columns(sample: Sample, fits: Callable[[Mapping[str, Any]], bool]) -> Reading | None:
+    """Columns that hold an answer each, as objects that fit."""
     found = [
         name
         for name in sample.columns
         if sample.kind(name) == "object"
-        and all(isinstance(value, dict) and _judged(value) for value in sample.values(name))
+        and all(isinstance(value, dict) and fits(value) for value in sample.values(name))
     ]
     columns, notes = sample.asked(*found)
     if len(found) < 2 or "prompt" not in columns:
         return None
     numbered = {f"answer_{at}": name for at, name in enumerate(found, start=1)}
     return Reading(columns | numbered, notes=notes)
+
+
+def find_solutions(sample: Sample) -> Reading | None:
+    """Columns that hold a solution each, and whether it is correct."""
+    return _answer_columns(sample, _judged)
+
+
+def _rated(value: Mapping[str, Any]) -> bool:
+    return bool(_own(value, ANSWER_TEXT) and _own(value, SCORES) and not _judged(value))
 
 
 def _judged(value: Mapping[str, Any]) -> bool:
@@ -189,8 +210,7 @@ def _judged(value: Mapping[str, Any]) -> bool:
 
 def make_solutions(row: Row, reading: Reading) -> list[TrlRow]:
     """Each correct solution over each wrong one."""
-    columns = [name for part, name in reading.columns.items() if part.startswith("answer_")]
-    found = [answer for name in columns if (answer := scored(row.get(name)))]
+    found = [answer for one in _cells(row, reading) if (answer := scored(one))]
     if not found:
         raise UnusableRowError("there is no solution that is marked as correct or wrong")
     return rated_rows(row, reading, found)

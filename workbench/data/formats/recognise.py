@@ -80,15 +80,17 @@ def _guesses(sample: Sample, wish: Wish) -> Iterable[_Guess]:
     return sorted(found, key=_rank)
 
 
-def _rank(guess: _Guess) -> tuple[bool, bool, bool, float, int]:
+def _rank(guess: _Guess) -> tuple[bool, bool, bool, bool, float, int]:
     """What sorts a better guess before a worse one.
 
     Answers beat none, two of them beat one, and a pair that somebody chose beats one that scores
-    would make.
+    would make. Of two readings for SFT the one wins that TRL itself would take.
     """
     name, stage = guess.info.name, guess.info.stage
     chosen = alike(name, "explicit")
-    return name == "prompts", stage == "sft", not chosen, -guess.score, list(SHAPES).index(name)
+    place = list(SHAPES).index(name)
+    mapped = stage == "sft" and not guess.reading.as_is
+    return name == "prompts", stage == "sft", not chosen, mapped, -guess.score, place
 
 
 def _no_row_fits(sample: Sample) -> tuple[str, str] | None:

@@ -85,6 +85,9 @@ def answer_text(value: Any) -> str:
 def _said(message: Mapping[str, Any]) -> str:
     content = message.get("content")
     calls = message.get("tool_calls")
+    if isinstance(content, list):
+        texts = [part.get("text") for part in content if isinstance(part, Mapping)]
+        content = "".join(text for text in texts if isinstance(text, str))
     parts = [content] if isinstance(content, str) and content else []
     if calls:
         parts.append(json.dumps(calls, ensure_ascii=False))

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from workbench.data.formats.assemble import pair_row
 from workbench.data.formats.columns import Sample, kept
-from workbench.data.formats.messages import Message
-from workbench.data.formats.model import TrlRow, UnusableRowError
+from workbench.data.formats.model import TrlRow
 from workbench.data.formats.shape import Reading, Row, Shape
 from workbench.data.formats.texts import splits_word
 from workbench.data.formats.trl_pairs import IMPLICIT, left_alone
-
-# The marker with the blank behind it belongs to the format; the rest of a turn is its text.
-_TURN = re.compile(r"(?:\A|\n\n)(Human|Assistant): ?")
-_ROLES = {"Human": "user", "Assistant": "assistant"}
-
-
-def is_transcript(value: object) -> bool:
-    """Whether a text holds turns of Human and Assistant."""
-    if not isinstance(value, str):
-        return False
-    first = _TURN.match(value)
-    return first is not None and first[1] == "Human" and "\n\nAssistant:" in value
+from workbench.data.formats.turns import is_transcript, parse
 
 
 def find(sample: Sample) -> Reading | None:
@@ -56,24 +42,6 @@ def make(row: Row, reading: Reading) -> list[TrlRow]:
         parse(row.get(reading.columns[name]), reading.columns[name]) for name in IMPLICIT
     )
     return [pair_row([], chosen, rejected, kept(row))]
-
-
-def parse(transcript: object, what: str) -> list[Message]:
-    """The turns of a transcript.
-
-    Raises:
-        UnusableRowError: it is none.
-    """
-    if not isinstance(transcript, str):
-        raise UnusableRowError(f"{what} is no text")
-    markers = list(_TURN.finditer(transcript))
-    if not markers or transcript[: markers[0].start()].strip():
-        raise UnusableRowError(f"{what} does not begin with a turn of Human or Assistant")
-    ends = [marker.start() for marker in markers[1:]] + [len(transcript)]
-    return [
-        {"role": _ROLES[marker[1]], "content": transcript[marker.end() : end]}
-        for marker, end in zip(markers, ends, strict=True)
-    ]
 
 
 SHAPES = (Shape("hh_rlhf", find, make),)

@@ -13,9 +13,20 @@ from typing import Any, Protocol
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.tail import read_small
 from workbench.data.readers.content import LOOK_AGAIN
+from workbench.data.readers.remarks import Remarks
 from workbench.data.readers.row import BrokenRow, SourceRow
 
 BATCH_ROWS = 256
+# All that pyarrow raises at damaged files.
+FAULTS = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    NotImplementedError,
+    MemoryError,
+    SystemError,
+)
 STATE, INFO, SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 
 
@@ -70,7 +81,7 @@ class Parquet:
             batch_size=BATCH_ROWS, row_groups=[group], use_threads=False
         ):
             if start < first + batch.num_rows:
-                return first, batch.to_pylist()
+                return first, _rows(batch)
             first += batch.num_rows
         raise IndexError(start)
 
@@ -114,7 +125,6 @@ class Arrow:
         for batch in self._whole():
             with contextlib.suppress(OSError, ValueError):
                 self.position = min(self.size, max(self.position, self._map.tell()))
-            batch.validate()
             for start in range(0, batch.num_rows, BATCH_ROWS):
                 yield batch.slice(start, BATCH_ROWS)
 
@@ -124,7 +134,7 @@ class Arrow:
         for batch in self._whole():
             if start < first + batch.num_rows:
                 begin = (start - first) // BATCH_ROWS * BATCH_ROWS
-                return first + begin, batch.slice(begin, BATCH_ROWS).to_pylist()
+                return first + begin, _rows(batch.slice(begin, BATCH_ROWS))
             first += batch.num_rows
         raise IndexError(start)
 
@@ -144,10 +154,12 @@ class _Piece:
 class Columnar:
     """A reader of one file of columns, or of several that are one set."""
 
-    def __init__(self, path: Path, parts: list[Part]) -> None:
+    def __init__(self, path: Path, parts: list[Part], remarks: Remarks) -> None:
         self.path = path
         self.parts = parts
+        self.remarks = remarks
         self.size = sum(part.size for part in parts)
+        self.passed = 0
         self._starts = [0]
         self._piece = _Piece(0, [])
 
@@ -164,10 +176,11 @@ class Columnar:
         for place, part in enumerate(self.parts):
             try:
                 for batch in part.batches():
-                    for values in batch.to_pylist():
+                    for values in _rows(batch):
                         number += 1
                         yield SourceRow(number, 0, values)
-            except (OSError, ValueError, MemoryError) as error:
+            except FAULTS as error:
+                self.remarks.as_is = False
                 yield BrokenRow(0, f"the file is damaged behind row {number} ({_first(error)})")
                 return
             part.position = part.size
@@ -191,7 +204,7 @@ class Columnar:
                 first, rows = self.parts[index].slice(place - base)
             except IndexError:
                 raise IndexError(f"row {number} was not read") from None
-            except (OSError, ValueError) as error:
+            except FAULTS as error:
                 what = f"the row cannot be read again ({_first(error)})"
                 raise ProblemError(Problem(what, str(self.path), LOOK_AGAIN)) from None
             self._piece = _Piece(base + first, rows)
@@ -203,19 +216,26 @@ class Columnar:
             part.close()
 
 
-def open_columns(path: Path, kind: str) -> Columnar:
+def _rows(batch: Any) -> list[dict[str, Any]]:
+    """Rows of a record batch; what is damaged in it must not be followed into the memory."""
+    batch.validate(full=True)
+    rows: list[dict[str, Any]] = batch.to_pylist()
+    return rows
+
+
+def open_columns(path: Path, kind: str, remarks: Remarks) -> Columnar:
     """A parquet or arrow file.
 
     Raises:
         ProblemError: It is cut or damaged.
     """
-    return Columnar(path, [_part(path, kind)])
+    return Columnar(path, [_part(path, kind)], remarks)
 
 
 def _part(path: Path, kind: str) -> Part:
     try:
         return Parquet(path) if kind == "parquet" else Arrow(path)
-    except (OSError, ValueError) as error:
+    except FAULTS as error:
         what = f"it begins as {kind} and is cut or damaged ({_first(error)})"
         raise ProblemError(Problem(what, str(path), "Fetch or write the file again.")) from None
 
@@ -229,7 +249,7 @@ def is_saved(folder: Path) -> bool:
     return (folder / SPLITS).is_file() or ((folder / STATE).is_file() and (folder / INFO).is_file())
 
 
-def open_saved(folder: Path, split: str) -> Columnar:
+def open_saved(folder: Path, split: str, remarks: Remarks) -> Columnar:
     """A folder that `save_to_disk` wrote, of one set or of several splits.
 
     Raises:
@@ -259,7 +279,7 @@ def open_saved(folder: Path, split: str) -> Columnar:
         for part in parts:
             part.close()
         raise
-    return Columnar(folder, parts)
+    return Columnar(folder, parts, remarks)
 
 
 def _plain(name: str) -> bool:

@@ -185,7 +185,7 @@ class _Unpacked(io.RawIOBase):
     def __init__(self, content: Content, chunks: Iterator[bytes]) -> None:
         self.content = content
         self.chunks = chunks
-        self.rest = b""
+        self.rest = memoryview(b"")
         self.at = 0
 
     def readable(self) -> bool:
@@ -194,15 +194,16 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         while not self.rest:
             try:
-                self.rest = next(self.chunks)
+                chunk = next(self.chunks)
             except StopIteration:
                 self.content.ended(self.at)
                 return 0
             except (EOFError, OSError, zlib.error, _ZstdError) as error:
                 self.content.fault = self.content.fault or _fault(error, self.content.compression)
                 return 0
-            self.content.keep(self.rest, self.at)
-            self.at += len(self.rest)
+            self.content.keep(chunk, self.at)
+            self.at += len(chunk)
+            self.rest = memoryview(chunk)
         count = min(len(buffer), len(self.rest))
         buffer[:count] = self.rest[:count]
         self.rest = self.rest[count:]

@@ -7,22 +7,26 @@ from collections.abc import Iterator
 from typing import Any
 
 from workbench.data.readers.content import Content
-from workbench.data.readers.index import Index
-from workbench.data.readers.json_text import ROW_LIMIT_BYTES, mended, no_object, reason, scanner
+from workbench.data.readers.json_text import (
+    HALF,
+    ROW_LIMIT_BYTES,
+    mended,
+    no_object,
+    reason,
+    scanner,
+)
 from workbench.data.readers.remarks import Remarks
 from workbench.data.readers.row import BrokenRow, SourceRow
-from workbench.data.readers.text_lines import TOO_LONG, ending, skip_line, value_at
+from workbench.data.readers.text_lines import TOO_LONG, TextReader, skip_line, value_at
 
 _BLANK = re.compile(r"[ \t\r\n\ufeff]*")
 
 
-class JsonLines:
+class JsonLines(TextReader):
     """A reader of a file of JSON lines."""
 
     def __init__(self, content: Content, remarks: Remarks) -> None:
-        self.content = content
-        self.remarks = remarks
-        self.index = Index()
+        super().__init__(content, remarks)
         self._scan = scanner(remarks)
 
     def rows(self) -> Iterator[SourceRow | BrokenRow]:
@@ -45,7 +49,7 @@ class JsonLines:
                 number += 1
                 if number > known:
                     add(number, offset, line)
-                if b"\\ud" in raw or b"\\uD" in raw:
+                if "\\" in text and HALF(text):
                     values = mended(values, self.remarks, foreign=False)
                 yield SourceRow(number, line, values)
                 offset += len(raw)
@@ -61,7 +65,7 @@ class JsonLines:
                     add(number, offset + place, line)
                     yield SourceRow(number, line, item)
             offset += len(raw) + (0 if whole else skip_line(file))
-        yield from ending(self.content, self.remarks, line)
+        yield from self.ending(line)
 
     def _odd(self, raw: bytes) -> list[tuple[int, dict[str, Any] | str]]:
         """Rows of a line that is no plain one, each with its place; a text says what is wrong."""
@@ -98,15 +102,6 @@ class JsonLines:
         """
         offset, line = self.index.place(number)
         return SourceRow(number, line, value_at(self.content, offset))
-
-    @property
-    def position(self) -> int:
-        """Bytes of the file that were read."""
-        return self.content.position
-
-    def close(self) -> None:
-        """Close the file."""
-        self.content.close()
 
 
 def _skip(text: str, at: int) -> int:

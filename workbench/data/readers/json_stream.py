@@ -10,12 +10,18 @@ from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
 from workbench.data.readers.content import CHUNK_BYTES, Content
-from workbench.data.readers.index import Index
 from workbench.data.readers.json_shape import Shape
-from workbench.data.readers.json_text import ROW_LIMIT_BYTES, mended, no_object, reason, scanner
+from workbench.data.readers.json_text import (
+    HALF,
+    ROW_LIMIT_BYTES,
+    mended,
+    no_object,
+    reason,
+    scanner,
+)
 from workbench.data.readers.remarks import Remarks
 from workbench.data.readers.row import BrokenRow, SourceRow
-from workbench.data.readers.text_lines import TOO_LONG, ending, value_at
+from workbench.data.readers.text_lines import TOO_LONG, TextReader, value_at
 
 # So near to the end of what was read, an error may only mean that the rest is missing.
 NEAR_END = 16
@@ -49,8 +55,6 @@ class _Feed:
 
     def more(self, at: int) -> bool:
         """Leave out what stands before `at`, and read on; false at the end of the file."""
-        if self.ended:
-            return False
         self.line += self.text.count("\n", 0, at)
         self.base = self.place(at)
         rest = self.text[at:]
@@ -76,14 +80,12 @@ class _Feed:
         return self.base + len(self.text[:at].encode("utf-8", "surrogateescape"))
 
 
-class JsonStream:
+class JsonStream(TextReader):
     """A reader of JSON values that are held apart by commas or blanks."""
 
     def __init__(self, content: Content, remarks: Remarks, shape: Shape) -> None:
-        self.content = content
-        self.remarks = remarks
+        super().__init__(content, remarks)
         self.shape = shape
-        self.index = Index()
         self._scan = scanner(remarks)
         self._keys: set[str] = set()
         self._end = {"list": "]", "keyed": "}"}.get(shape.form, "")
@@ -110,7 +112,7 @@ class JsonStream:
         if self._end and not (walk.closed or walk.given_up or self.content.fault):
             self.remarks.as_is = False
             yield BrokenRow(walk.last_line(), NO_END)
-        yield from ending(self.content, self.remarks, walk.last_line())
+        yield from self.ending(walk.last_line())
 
     def _next(self, walk: _Walk) -> tuple[str, Any]:
         """A row, a fault in words, or the end; `walk` stands behind it."""
@@ -125,6 +127,8 @@ class JsonStream:
             elif sign == self._end:
                 walk.at += 1
                 walk.close(self.shape.form)
+                if not walk.closed:
+                    self.remarks.count("lists")
                 if walk.closed and walk.tail and not self.shape.wrapped:
                     return "broken", "something follows the end of the list"
             elif self.shape.form == "keyed" and sign == '"' and self._skip_key(walk):
@@ -180,7 +184,7 @@ class JsonStream:
         walk.commas = 0
         if not isinstance(value, dict):
             return "broken", f"element {walk.seen} is not a JSON object but {no_object(value)}"
-        if walk.feed.foreign or _has_half(text, begin, end):
+        if walk.feed.foreign or HALF(text, begin, end):
             value = mended(value, self.remarks, foreign=walk.feed.foreign)
         return "row", value
 
@@ -244,15 +248,6 @@ class JsonStream:
         offset, line = self.index.place(number)
         return SourceRow(number, line, value_at(self.content, offset))
 
-    @property
-    def position(self) -> int:
-        """Bytes of the file that were read."""
-        return self.content.position
-
-    def close(self) -> None:
-        """Close the file."""
-        self.content.close()
-
 
 class _Walk:
     """A place in the window, and what was passed before it.
@@ -285,6 +280,8 @@ class _Walk:
 
     def more(self) -> bool:
         """Move the window to the place, and read on."""
+        if self.feed.ended:
+            return False
         got = self.feed.more(self.at)
         self.at = 0
         return got
@@ -339,7 +336,3 @@ def _error_place(error: BaseException, at: int) -> int:
     if isinstance(error, StopIteration):
         return int(error.value)
     return error.pos if isinstance(error, json.JSONDecodeError) else at
-
-
-def _has_half(text: str, begin: int, end: int) -> bool:
-    return text.find("\\ud", begin, end) >= 0 or text.find("\\uD", begin, end) >= 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ _CP1252 = {
     for byte in range(0x80, 0x100)
 }
 _HALVES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
+# Finds the escapes that letters beyond the first 65536 are written with, two each.
+HALF = re.compile(r"\\u[dD][89a-fA-F]").search
 Scan = Callable[[str, int], tuple[Any, int]]
 
 

@@ -14,6 +14,7 @@ SENTENCES = {
     "comma": ("1 line ends with a comma", "{} lines end with a comma"),
     "glued": ("1 line holds several rows", "{} lines hold several rows"),
     "commas": ("1 row is not parted by one comma", "{} rows are not parted by one comma"),
+    "lists": ("another list follows the first one", "{} lists follow the first one"),
     "messages": ("1 cell holds a list of messages as text, and was read as one",
                  "{} cells hold lists of messages as text, and were read as such"),
 }  # fmt: skip

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: that would take as long as a third of the parsing.
+@dataclass(slots=True)
 class SourceRow:
     """A row that could be read.
 

@@ -36,6 +36,11 @@ class Reader(Protocol):
         """Bytes of the file that were read."""
         ...
 
+    @property
+    def passed(self) -> int:
+        """Bytes of text before the last row that was ever read."""
+        ...
+
     def rows(self) -> Iterator[SourceRow | BrokenRow]:
         """Its rows from the start."""
         ...
@@ -80,16 +85,18 @@ class Source:
         return self.remarks.as_is
 
     @property
+    def passed(self) -> int:
+        """Bytes of text, decompressed, before the last row that was ever read; 0 for columns."""
+        return self.reader.passed
+
+    @property
     def position(self) -> int:
         """How many bytes of `size` were read, to show progress."""
         return self.reader.position
 
     def rows(self) -> Iterator[SourceRow | BrokenRow]:
         """All rows and all broken places from the start, one by one; may be called again."""
-        for row in self.reader.rows():
-            if isinstance(row, BrokenRow):
-                self.remarks.as_is = False
-            yield row
+        return self.reader.rows()
 
     def at(self, number: int) -> SourceRow:
         """One row, from 1, after `rows` has passed it.
@@ -116,35 +123,44 @@ def is_saved_folder(path: Path) -> bool:
     return is_saved(path)
 
 
-def open_source(path: Path, *, split: str = "train") -> Source:
+def text_suffix(path: Path) -> str:
+    """What a file's name says it holds, as a suffix: `.jsonl` of `train.jsonl.gz`."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    return next((s for s in reversed(suffixes) if s not in COMPRESSION.values()), "")
+
+
+def open_source(path: Path, *, split: str = "train", text_only: bool = False) -> Source:
     """Open a file or a `save_to_disk` folder, told by what is in it.
 
     Args:
         path: A file of JSON lines, JSON, CSV, TSV, parquet or arrow; text may be compressed with
             gzip or zstd.
         split: Which split of a saved folder, or which of several lists in a JSON object.
+        text_only: Refuse what no text can be, so that no library is imported.
 
     Raises:
         ProblemError: There is nothing to read, with what it is instead.
     """
-    if path.is_dir():
-        return _folder(path, split)
     try:
+        if path.is_dir() and not text_only:
+            return _folder(path, split)
         content = Content(path)
     except OSError as error:
         raise _unreadable(path, error) from None
     try:
-        return _opened(content, split)
+        return _opened(content, split, text_only)
     except BaseException:
         content.close()
         raise
 
 
-def _opened(content: Content, split: str) -> Source:
+def _opened(content: Content, split: str, text_only: bool) -> Source:
     head = content.open().read(HEAD_BYTES)
     if not head and not content.fault:
         raise _refused(content, "the file has no rows: it is empty", NAME_DATA)
     for magic, kind in COLUMN_MAGIC:
+        if head.startswith(magic) and text_only:
+            raise _refused(content, f"it is {kind}, though its name says text", "Rename it.")
         if head.startswith(magic):
             return _columns(content, kind)
     if not content.encoding and (found := foreign(head)):
@@ -164,17 +180,19 @@ def _columns(content: Content, kind: str) -> Source:
     if content.compression:
         step = f"Decompress it first: it is {kind} inside."
         raise _refused(content, f"it is compressed with {content.compression}", step)
-    reader = open_columns(content.path, kind)
+    remarks = Remarks()
+    reader = open_columns(content.path, kind, remarks)
     size = content.size
     content.close()
-    return Source(content.path, kind, "", size, reader, Remarks())
+    return Source(content.path, kind, "", size, reader, remarks)
 
 
 def _text(content: Content, head: bytes, split: str) -> Source:
     remarks = Remarks(_first_notes(content, head), as_is=not content.encoding)
+    if not content.compression and content.path.suffix.lower() in (".gz", ".zst"):
+        remarks.as_is = False
     shape = _shape(content, split)
-    suffixes = [suffix.lower() for suffix in content.path.suffixes]
-    suffix = next((s for s in reversed(suffixes) if s not in COMPRESSION.values()), "")
+    suffix = text_suffix(content.path)
     if shape is not None:
         return _json(content, shape, remarks)
     text = head.decode("utf-8", "surrogateescape")
@@ -264,8 +282,9 @@ def _is_blank(content: Content) -> bool:
 
 def _folder(path: Path, split: str) -> Source:
     if is_saved(path):
-        reader = open_saved(path, split)
-        return Source(path, "saved", "", reader.size, reader, Remarks(as_is=False))
+        remarks = Remarks(as_is=False)
+        reader = open_saved(path, split, remarks)
+        return Source(path, "saved", "", reader.size, reader, remarks)
     try:
         names = sorted(file.name for file in path.iterdir() if file.is_file())[:5]
     except OSError as error:

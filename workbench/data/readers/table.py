@@ -13,11 +13,10 @@ from typing import Any
 from workbench.base.problems import Problem, ProblemError
 from workbench.data.readers.cells import messages_in
 from workbench.data.readers.content import LOOK_AGAIN, Content
-from workbench.data.readers.index import Index
 from workbench.data.readers.json_text import ROW_LIMIT_BYTES, mended
 from workbench.data.readers.remarks import Remarks
 from workbench.data.readers.row import BrokenRow, SourceRow
-from workbench.data.readers.text_lines import TOO_LONG, ending, skip_line
+from workbench.data.readers.text_lines import TOO_LONG, TextReader, skip_line
 
 DELIMITERS = (",", "\t", ";")
 # What TRL reads; pandas takes a cell of such a word, or an empty one, for nothing at all.
@@ -110,14 +109,12 @@ def _unique(first: list[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-class Table:
+class Table(TextReader):
     """A reader of a table."""
 
     def __init__(self, content: Content, remarks: Remarks, header: Header) -> None:
-        self.content = content
-        self.remarks = remarks
+        super().__init__(content, remarks)
         self.header = header
-        self.index = Index()
         self._numeric = {n for n, name in enumerate(header.names) if name in READ_COLUMNS}
         self._watched = tuple(self._numeric)
 
@@ -144,7 +141,7 @@ class Table:
                 yield SourceRow(number, line, self._values(cells, feed.foreign, self.remarks))
         if self._numeric and number:
             self.remarks.as_is = False  # pandas makes numbers of such texts
-        yield from ending(self.content, self.remarks, feed.line - 1)
+        yield from self.ending(feed.line - 1)
 
     def _read(self, feed: _Lines) -> tuple[list[str] | None, str]:
         """Cells of the next row, none for a blank line, None at the end; and what is wrong."""
@@ -192,15 +189,6 @@ class Table:
             what = "the file was changed after it was read"
             raise ProblemError(Problem(what, str(self.content.path), LOOK_AGAIN))
         return SourceRow(number, line, self._values(cells, feed.foreign, Remarks()))
-
-    @property
-    def position(self) -> int:
-        """Bytes of the file that were read."""
-        return self.content.position
-
-    def close(self) -> None:
-        """Close the file."""
-        self.content.close()
 
 
 class _LineError(csv.Error):

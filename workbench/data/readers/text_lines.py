@@ -1,4 +1,4 @@
-"""What all readers of text share: lines that are too long, and how a reading ends."""
+"""What all readers of text share: lines that are too long, how a reading ends, and a row again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from workbench.base.problems import Problem, ProblemError
 from workbench.data.readers.content import CHUNK_BYTES, LOOK_AGAIN, Content
+from workbench.data.readers.index import Index
 from workbench.data.readers.json_text import ROW_LIMIT_BYTES, mended, scanner
 from workbench.data.readers.remarks import Remarks
 from workbench.data.readers.row import BrokenRow
@@ -27,14 +28,34 @@ def skip_line(file: io.BufferedReader[Any]) -> int:
     return length
 
 
-def ending(content: Content, remarks: Remarks, line: int) -> Iterator[BrokenRow]:
-    """What is to be said when a file has no more rows."""
-    if content.fault:
-        remarks.as_is = False
-        yield BrokenRow(line + 1, content.fault)
-    elif content.changed:
-        remarks.as_is = False
-        yield BrokenRow(line + 1, CHANGED)
+class TextReader:
+    """What the readers of text have in common."""
+
+    def __init__(self, content: Content, remarks: Remarks) -> None:
+        self.content = content
+        self.remarks = remarks
+        self.index = Index()
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file that were read."""
+        return self.content.position
+
+    @property
+    def passed(self) -> int:
+        """Where the last row begins that was ever read."""
+        return self.index.offsets[-1] if self.index.offsets else 0
+
+    def ending(self, line: int) -> Iterator[BrokenRow]:
+        """What is to be said when a file has no more rows."""
+        fault = self.content.fault or (CHANGED if self.content.changed else "")
+        if fault:
+            self.remarks.as_is = False
+            yield BrokenRow(line + 1, fault)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.content.close()
 
 
 def value_at(content: Content, offset: int) -> dict[str, Any]:

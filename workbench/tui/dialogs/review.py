@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.widgets import Button, Input, Static
 
 from workbench.base.paths import safe_name
+from workbench.base.problems import ProblemError
 from workbench.tui.checking import (
     Checked,
     check_text,
@@ -25,7 +26,7 @@ from workbench.tui.checking import (
     with_start,
 )
 from workbench.tui.data_facts import Looks, data_line, nothing_left
-from workbench.tui.data_subjects import is_current
+from workbench.tui.data_subjects import is_current, of_recipe
 from workbench.tui.dialogs.base import Dialog
 from workbench.tui.messages import DeviceSeen
 from workbench.tui.queueing import busy_with, next_device
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from workbench.recipe.recipe import Recipe
     from workbench.run.directory import RunDirectory
     from workbench.run.gpu_use import DeviceUse
+    from workbench.tui.looking import Look, LookEvent, Subject
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,13 @@ class ReviewAnswer:
     name: str
     queued: bool = False
     code_of: str = ""
+
+
+@dataclass
+class DataFound(Message):
+    """The recipe's data are files of this machine, which can be looked at."""
+
+    subject: Subject
 
 
 @dataclass
@@ -71,6 +80,7 @@ class ReviewDialog(Dialog[ReviewAnswer]):
 
     Attributes:
         use: Who is on the device that the run would get; None until it is known.
+        look: What is known of the data of the recipe's last stage; read while the dialog is open.
     """
 
     DEFAULT_CSS = """
@@ -97,6 +107,7 @@ class ReviewDialog(Dialog[ReviewAnswer]):
         self._busy_with = ""
         self._code_of = ""
         self._checked_once = False
+        self.look: Look | None = None
         self.use: DeviceUse | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -150,10 +161,33 @@ class ReviewDialog(Dialog[ReviewAnswer]):
         checked = replace(checked, problems=problems)
         self.post_message(Reviewed(checked, current))
 
+    def _find_data(self) -> None:
+        try:
+            subject = of_recipe(self._path, self.bench.services.paths)
+        except ProblemError:
+            return  # the check has said so
+        if subject.job.files and not subject.job.hub:
+            self.post_message(DataFound(subject))
+
+    @on(DataFound)
+    def _data_found(self, event: DataFound) -> None:
+        event.stop()
+        self.look = self.bench.looking.at(event.subject)
+        self.bench.looking.heard.subscribe(self, self._heard)
+        if self.look.report:
+            self.action_check()
+
+    def _heard(self, event: LookEvent) -> None:
+        if event.look is self.look and event.event.get("event") in ("report", "tokens"):
+            self.action_check()
+
     @on(Reviewed)
     def _checked(self, event: Reviewed) -> None:
         event.stop()
-        checked, self._checked_once = event.checked, True
+        checked = event.checked
+        first, self._checked_once = not self._checked_once, True
+        if first and not checked.errors:
+            self.run_worker(self._find_data, thread=True, exit_on_error=False)
         self.query_one("#summary", Static).update(_summary(checked, event.looks))
         self.set_class(bool(checked.paces), "-timed")
         if checked.recipe is not None:
@@ -169,7 +203,8 @@ class ReviewDialog(Dialog[ReviewAnswer]):
             self.query_one("#frame").border_subtitle = "fix the errors first; escape goes back"
             return
         self._code_of = checked.code_of
-        self.query_one("#queue" if self._busy_with else "#yes").focus()
+        if first:  # later somebody may be typing the name
+            self.query_one("#queue" if self._busy_with else "#yes").focus()
 
     def _look(self, recipe: Recipe, device: str) -> None:
         from workbench.run.devices import slot_of_recipe

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from workbench.tui.data_view import (
+    about_all,
     all_lines,
     counts_line,
     finding_rows,
@@ -81,7 +82,7 @@ class DataScreen(WorkbenchScreen):
         yield Static("", id="notes", markup=False)
         with Vertical(id="findings"):
             yield RowTable(
-                Column("", 1), Column("finding"), Column("count", 9, right=True), Column("rows", 22)
+                Column("", 1), Column("finding"), Column("count", 7, right=True), Column("rows", 14)
             )
             yield Static("", id="none", markup=False)
             yield Static("", id="why", markup=False)
@@ -138,16 +139,24 @@ class DataScreen(WorkbenchScreen):
         rows = finding_rows(look, signs=signs)
         table, nothing = self.query_one(RowTable), self.query_one("#none", Static)
         table.display, nothing.display = bool(rows), not rows and bool(look.report)
+        # Who has not gone down yet sees the worst, also where it is found last.
+        untouched = not table.rows.highlighted
         table.set_rows(rows)
-        nothing.update(join(("No findings.", "$success"), (" r shows the rows.", "$muted")))
+        if untouched and rows:
+            table.highlight(rows[0].key)
+        fit = bool(look.pairs)
+        words = "No findings." if fit else "Nothing here can be trained on."
+        shown = words, "$success" if fit else "$warning"
+        nothing.update(join(shown, (" r shows the rows.", "$muted")))
         self._show_why()
 
     @on(RowTable.Highlighted)
     def _show_why(self) -> None:
         look, why = self._look, self.query_one("#why", Static)
-        rule = rules_of(look).get(self.query_one(RowTable).key) if look is not None else None
-        why.update(why_lines(rule) if rule else "")
-        why.display = rule is not None
+        name = self.query_one(RowTable).key if look is not None else ""
+        why.display = bool(name)
+        if look is not None and name:
+            why.update(why_lines(look, name))
 
     def _show_tokens(self, look: Look, *, signs: bool) -> None:
         shown = self.query_one("#lengths", Static)
@@ -176,7 +185,19 @@ class DataScreen(WorkbenchScreen):
         """Show the rows of the finding under the cursor, all rows where there is none."""
         rule = self.query_one(RowTable).key
         found = rules_of(self.look).get(rule)
-        self._browse(rule if found else "", str(found.get("title") or rule) if found else "")
+        if found is None:
+            self._browse()
+        elif found.get("rows"):
+            self._browse(rule, str(found.get("title") or rule))
+        else:
+            self._show_details(rule, str(found.get("title") or rule))
+
+    def _show_details(self, rule: str, title: str) -> None:
+        """What is said of lines that are no rows, or of the set as a whole."""
+        from workbench.tui.dialogs.read import ReadDialog
+
+        details = [plain(detail) for detail in about_all(self.look, rule)]
+        self.app.push_screen(ReadDialog(plain(title), lines(*details, why_lines(self.look, rule))))
 
     @on(RowTable.Selected)
     def _selected(self) -> None:
@@ -193,7 +214,7 @@ class DataScreen(WorkbenchScreen):
         if not look.first and not look.report:
             self.bench.say("No row is read yet.")
             return
-        pages = look.rows(rule, title) if rule else look.pages
+        pages = look.of_rule(rule, title) if rule else look.pages
         self.app.push_screen(DataRowsScreen(look, pages))
 
     def action_tokens(self) -> None:

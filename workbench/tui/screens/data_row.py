@@ -294,7 +294,7 @@ class DataRowScreen(OneRowScreen):
             pane.border_title = name if two else "answer"
             pane.border_subtitle = f"{len(pair.answers[number]):,} letters"
         if two and not marked:
-            words = f"{pair.share:.0%} in common, m marks the rest"
+            words = f"{pair.share:.0%} in common (m marks)"
             self.pane("rejected").border_subtitle = words
 
     def action_marks(self) -> None:

@@ -38,7 +38,7 @@ class DataRowsScreen(WorkbenchScreen):
         Binding("enter", "open", "Row", key_display="enter", id="data-rows.open",
                 tooltip="Show the row under the cursor, side by side"),
         Binding("slash", "search", "Search", key_display="/", id="data-rows.search",
-                tooltip="Show the rows whose texts hold some words"),
+                tooltip="Show those of all rows whose texts hold some words"),
         Binding("n", "next(1)", "Next", show=False, id="data-rows.next",
                 tooltip="The next row of the list"),
         Binding("p", "next(-1)", "Previous", show=False, id="data-rows.previous",

@@ -21,6 +21,8 @@ from workbench.tui.data_pages import DataRow, RowPages
 
 GAP = 2
 MARK_CELLS = 3
+ASKED = "user: "
+"""How the prompt of most conversations begins; in a list it would only take room."""
 STYLES = ("number", "error", "warning", "note", "text", "cursor", "blurred", "wait")
 
 
@@ -140,6 +142,7 @@ class RowWindow(ScrollView, can_focus=True):
         found += [*signs, (" " * max(0, marks - len(signs)), "")]
         for name, width in zip(self._texts, texts, strict=True):
             text = clean(str(row.get(name) or ""), newlines=False).strip()
+            text = text.removeprefix(ASKED) if name == "prompt" else text
             found += [(" " * GAP, ""), (_fitted(text, width), "text")]
         return found
 
