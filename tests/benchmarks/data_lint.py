@@ -27,12 +27,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from workbench.data.formats.texts import example_parts  # noqa: E402
-from workbench.data.lint.lint import Lint  # noqa: E402
-from workbench.data.lint.model import Example  # noqa: E402
+from workbench.data.formats.texts import example_parts
+from workbench.data.lint.lint import Lint
+from workbench.data.lint.model import Example
 
-WORDS = "the of and to in is that for it as with on be at by this are from or water light".split()
-WORDS += "because between number world house school never start people would there".split()
+WORDS = ("the", "of", "and", "to", "in", "is", "that", "for", "it", "water", "light", "because")
+WORDS += ("between", "number", "world", "house", "school", "never", "start", "people", "would")
 TEXTS = 500
 
 

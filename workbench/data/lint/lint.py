@@ -17,6 +17,7 @@ from workbench.data.lint.set_rules import (
     RepeatedAnswers,
     SamePrompts,
     Scripts,
+    in_either_order,
 )
 
 __all__ = ["RULES", "Lint"]
@@ -47,11 +48,10 @@ class Lint:
         asked = example.prompt.strip()
         prompt = hash_of(asked)
         answers = tuple(hash_of(answer.strip()) for answer in example.answers)
-        # Whole texts, and pairs of which nobody asked anything, are known by their first answer.
-        same = prompt if asked else answers[0]
+        # Whole texts, and pairs of which nobody asked anything, are known by their answers.
+        same = prompt if asked else in_either_order(answers)
         if split != "train":
-            if asked or self.stage == "sft":
-                self._prompts.see(example, same, answers, TEST)
+            self._prompts.see(example, same, answers, TEST)
             return
         said = set()
         for rule, detail in row_findings(example):

@@ -32,11 +32,8 @@ class SamePrompts:
 
     def see(self, example: Example, prompt: int, answers: tuple[int, ...], split: int) -> None:
         """Keep an example by the hashes of its prompt and its answers."""
-        first, last = answers[0], answers[-1]
-        turned = int(first > last)
-        both = (min(first, last) * MIX + max(first, last)) & WORD
-        place = (example.row, example.line, example.part)
-        self._records.add(prompt, both, *place, turned, split)
+        place, turned = (example.row, example.line, example.part), int(answers[0] > answers[-1])
+        self._records.add(prompt, in_either_order(answers), *place, turned, split)
 
     def finish(self, keep: Keep) -> None:
         """Say what is there more than once."""
@@ -44,6 +41,11 @@ class SamePrompts:
             for finding in _of_one_prompt(group):
                 keep(finding)
         self._records.close()
+
+
+def in_either_order(answers: tuple[int, ...]) -> int:
+    """One hash of the hashes of one or two answers, whichever is the first."""
+    return (min(answers) * MIX + max(answers)) & WORD
 
 
 def _of_one_prompt(group: Group) -> Iterator[Finding]:
