@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +13,7 @@ from tiny_model import preference_rows, write_tiny_recipe
 
 from workbench.base.problems import ProblemError
 from workbench.recipe.recipe import load_recipe, resolve
+from workbench.worker.data_hub import MOST_ROWS, open_hub
 from workbench.worker.data_rows import DataRows
 from workbench.worker.data_tokens import Lengths, Tokens, sequences, slices
 
@@ -41,7 +42,14 @@ TEMPLATES = {
 class Made:
     """A data job with a recipe's config, in this process."""
 
-    def __init__(self, folder: Path, model: Path, files: list[Path], most: int = 128) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: Path,
+        files: list[Path],
+        most: int = 128,
+        mixture: Sequence[tuple[int, float]] = (),
+    ) -> None:
         recipe = load_recipe(
             write_tiny_recipe(folder / "tiny.yaml", model, stages=("dpo",)), stage="dpo"
         )
@@ -49,7 +57,8 @@ class Made:
         self.config |= {"max_length": most, "eval_strategy": "no", "report_to": "none"}
         (folder / "dpo.yaml").write_text(json.dumps(self.config))
         self.job: dict[str, Any] = {
-            "stage": "dpo", "files": [str(file) for file in files], "hub": [], "test_files": [],
+            "stage": "dpo", "files": [str(file) for file in files], "hub": [],
+            "mixture": list(mixture), "test_files": [],
             "wish": {}, "model_source": "", "trusted_model": "", "models": str(folder),
         }  # fmt: skip
         self.events: list[dict[str, Any]] = []
@@ -249,3 +258,34 @@ def test_texts_whose_tokens_merge_over_the_border(tiny: Path, tmp_path: Path) ->
     rows[2] = {"prompt": "2: ", "chosen": "part of", "rejected": "no"}
     made = Made(tmp_path, tiny, [write(tmp_path / "p.jsonl", rows)])
     assert rows_by_rule(made) == {"prompt_not_prefix": [3]}
+
+
+def test_the_fractions_of_a_mixture_are_those_of_trl(tiny: Path, tmp_path: Path) -> None:
+    """Of 30 and 50 rows 1 : 3 takes the first 17 and 50, as `trl.get_dataset` does."""
+    from trl import DatasetMixtureConfig, get_dataset
+    from trl.scripts.utils import DatasetConfig
+
+    files = [
+        write(tmp_path / f"{count}.jsonl", [pair(number) for number in range(count)])
+        for count in (30, 50)
+    ]
+    made = Made(tmp_path, tiny, files, mixture=[(0, 0.25), (1, 0.75)])
+    entries = [
+        DatasetConfig(path="json", data_files=str(file), fraction=share)
+        for file, share in zip(files, (0.25, 0.75), strict=True)
+    ]
+    taken = get_dataset(DatasetMixtureConfig(datasets=entries))["train"]
+    assert [row for _, row in made.rows.mapped()] == list(taken)
+    assert made.rows.shares() == {0: 17, 1: 50}
+    assert made.measured()["measured"] == 67
+
+
+def test_of_a_hub_data_set_the_first_rows_are_streamed(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", [pair(number) for number in range(MOST_ROWS + 50)])
+    source = open_hub({"path": str(tmp_path)})
+    rows = list(source.rows())
+    assert [row.number for row in rows] == list(range(1, MOST_ROWS + 1))
+    assert source.at(7).values == pair(6)
+    assert source.notes == [f"only the first {MOST_ROWS} rows were looked at"]
+    with pytest.raises(ProblemError, match="nobody/nothing"):
+        open_hub({"path": "nobody/nothing"})

@@ -67,6 +67,8 @@ def _count_lines(report: Event) -> list[str]:
     counts += [f"{report[name]} {name}" for name in ("unusable", "broken") if report[name]]
     if report["without_pair"]:
         counts.append(f"{report['without_pair']} without a pair (ties and the like)")
+    if report["taken"] < report["pairs"]:
+        counts.append(f"{report['taken']} {pairs} taken by the mixture's fractions")
     lines = ["", f"{', '.join(counts)}; read in {report['seconds']:.1f} s"]
     if report["stage"] == "dpo" and report["pairs"]:
         share = report["chosen_longer"] / report["pairs"]

@@ -20,7 +20,7 @@ from workbench.base.files import json_safe
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.data.formats.model import Wish
-from workbench.recipe.check_data import data_parts
+from workbench.recipe.check_data import DataPart, data_parts
 from workbench.recipe.recipe import Recipe, resolve
 from workbench.run.json_process import JsonProcess
 from workbench.run.worker_events import Event
@@ -37,6 +37,7 @@ class DataJob:
         files: Training rows; files or folders that `datasets` has saved.
         hub: Data sets that are no local files: `path`, and `name`, `split` where they are given.
             Of those only the first rows are read.
+        mixture: Of each file the entry of `datasets` that it belongs to, and that one's fraction.
         test_files: Rows that are held out.
         wish: What is said of the shape.
         config: The stage's flat TRL config: tokenizer, max_length, batch; empty without a recipe.
@@ -48,6 +49,7 @@ class DataJob:
     stage: str = ""
     files: tuple[Path, ...] = ()
     hub: tuple[Mapping[str, str], ...] = ()
+    mixture: tuple[tuple[int, float | None], ...] = ()
     test_files: tuple[Path, ...] = ()
     wish: Wish = field(default_factory=Wish)
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -83,10 +85,21 @@ def job_of_recipe(
         raise ProblemError(Problem(what, recipe.path.name, hint))
     return DataJob(
         files=tuple(file for part in parts for file in part.files),
+        mixture=tuple(_entry(recipe, stage, part) for part in parts for _ in part.files),
         hub=tuple({"path": part.name} for part in parts if not part.files),
         test_files=tuple(file for part in test for file in part.files),
         **common,
     )
+
+
+def _entry(recipe: Recipe, stage: str, part: DataPart) -> tuple[int, float | None]:
+    """Number and fraction of the mixture's entry that a part belongs to."""
+    entries = recipe.get("datasets", stage)
+    if len(part.keys) < 2 or not isinstance(entries, list):
+        return 0, None
+    index = int(part.keys[1])
+    fraction = entries[index].get("fraction")
+    return index, float(fraction) if isinstance(fraction, int | float) else None
 
 
 class DataProcess(JsonProcess):

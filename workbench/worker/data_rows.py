@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from array import array
 from bisect import bisect_right
@@ -37,12 +38,16 @@ class Part:
 
     Attributes:
         before: Rows of the files before it; its own are numbered from there.
+        pairs: What its rows come to, once they are read.
+        entry, fraction: Of the mixture that it belongs to; files of one entry are one data set.
     """
 
     source: Any
     shape: Recognised
     before: int = 0
-    told: bool = False
+    pairs: int = 0
+    entry: int = 0
+    fraction: float | None = None
 
 
 class DataRows:
@@ -87,7 +92,11 @@ class DataRows:
         ]
         if not sources:
             raise ProblemError(Problem("there is no data to look at", "", "Name a file."))
-        self.parts = [Part(source, self._shape(source)) for source in sources]
+        mixture = [*self.job["mixture"], *[(0, None)] * len(sources)]
+        self.parts = [
+            Part(source, self._shape(source), entry=entry, fraction=fraction)
+            for source, (entry, fraction) in zip(sources, mixture, strict=False)
+        ]
         held = [open_source(Path(name)) for name in self.job["test_files"]]
         self.tests = [Part(source, self._shape(source)) for source in held]
 
@@ -113,12 +122,14 @@ class DataRows:
         """Read every row once and say what there is."""
         began = time.monotonic()
         self.open()
+        self.rows, self.scanned = 0, False
+        self.findings = Findings(self.folder / "findings.jsonl")
         self._tell_first(emit)
         lint = Lint(self.stage, self.findings.keep, folder=self.folder)
         tally = Tally()
         progress = Progress(emit, [*self.parts, *self.tests])
         for part in self.parts:
-            part.before = self.rows
+            part.before, part.pairs = self.rows, 0
             if not self._scan_part(part, lint, tally, progress, going_on):
                 return
         self.pairs = tally.pairs
@@ -149,6 +160,7 @@ class DataRows:
                     self.findings.keep(Finding("unusable_row", number, row.line, str(error)))
             else:
                 tally.see(examples)
+                part.pairs += len(examples)
                 for example in examples:
                     lint.see(example)
             if not row.number % 256 and not progress.tick(self.rows, going_on):
@@ -191,6 +203,7 @@ class DataRows:
         return {
             **asdict(tally),
             "rows": self.rows,
+            "taken": sum(self.shares().values()),
             "stage": self.stage,
             "findings": self.findings.counts(),
             "rules": self.rules(RULES),
@@ -298,16 +311,36 @@ class DataRows:
         return any(words in text.casefold() for text in texts)
 
     def mapped(self) -> Iterator[tuple[Example, TrlRow]]:
-        """Every pair of the training rows, in their order."""
+        """Every pair that is trained on or held out, in their order."""
         self.open()
+        left = self.shares()
         for part in self.parts:
-            for row in part.source.rows():
-                if isinstance(row, SourceRow):
-                    try:
-                        examples = self.examples(part, row)
-                    except UnusableRowError:
-                        continue
-                    yield from ((example, dict(example.trl)) for example in examples)
+            for example in islice(self._of_part(part), left[part.entry]):
+                left[part.entry] -= 1
+                yield example, dict(example.trl)
+
+    def _of_part(self, part: Part) -> Iterator[Example]:
+        for row in part.source.rows():
+            if isinstance(row, SourceRow):
+                with contextlib.suppress(UnusableRowError):
+                    yield from self.examples(part, row)
+
+    def shares(self) -> dict[int, int]:
+        """How many pairs of each entry of a mixture are taken, once the rows are read.
+
+        TRL 1.16 (`trl.get_dataset`): fractions are shares of the whole, which is as large as it
+        can be without taking a row twice; of each entry the first rows are taken.
+        """
+        found: dict[int, int] = {}
+        for part in self.parts:
+            found[part.entry] = found.get(part.entry, 0) + part.pairs
+        fractions = {part.entry: part.fraction for part in self.parts}
+        if not all(fractions.values()):
+            return found
+        whole = sum(fraction or 0.0 for fraction in fractions.values())
+        weights = {entry: (fraction or 0.0) / whole for entry, fraction in fractions.items()}
+        total = min(found[entry] / weight for entry, weight in weights.items())
+        return {entry: round(weight * total) for entry, weight in weights.items()}
 
 
 @dataclass

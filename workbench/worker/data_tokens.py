@@ -75,7 +75,8 @@ class Tokens:
             raise ProblemError(Problem("the rows are not read yet", next_step="Scan them first."))
         for rule in TOKEN_RULES:
             rows.findings.forget(rule)
-        stride = math.ceil(rows.pairs / most) if most else 1
+        taken = sum(rows.shares().values())
+        stride = math.ceil(taken / most) if most else 1
         lengths = Lengths(self.stage, self.max_length, self.keeps_start)
         chosen = islice(rows.mapped(), 0, None, stride)
         for piece in slices(chosen, SLICE_ROWS):
@@ -86,7 +87,7 @@ class Tokens:
                 for finding in self.findings(example, prepared):
                     rows.findings.keep(finding)
             done = len(lengths.prompt)
-            words = {"message": "counting tokens", "of": math.ceil(rows.pairs / stride)}
+            words = {"message": "counting tokens", "of": math.ceil(taken / stride)}
             emit("progress", **words, done=done, rows=done)
         rows.findings.sort()
         emit("tokens", **self.summary(lengths, rows, exact=stride == 1))
@@ -167,8 +168,8 @@ class Tokens:
         epochs = training.num_train_epochs
         steps = training.max_steps
         if steps <= 0:
-            steps = math.ceil(math.ceil(lengths.kept / accumulated) * epochs)
-            steps = steps if lengths.kept else 0
+            train = lengths.kept - self._held_out(lengths.kept)
+            steps = math.ceil(math.ceil(train / accumulated) * epochs)
         return {
             "tokenizer": self.source or str(self.config.model.model_name_or_path),
             "max_length": self.max_length,
@@ -186,6 +187,13 @@ class Tokens:
             "rules": rows.rules(TOKEN_RULES),
             "advice": lengths.advice(),
         }
+
+    def _held_out(self, kept: int) -> int:
+        """About how many of the kept rows `test_split_size` takes away: TRL draws them."""
+        share = self.config.data.test_split_size if self.config.data.datasets else None
+        if not share:
+            return 0
+        return min(kept, math.ceil(kept * share) if share < 1 else int(share))
 
     def xray(self, rows: DataRows, number: int, part: int) -> dict[str, Any]:
         """A pair's tokens, one by one."""
