@@ -182,3 +182,13 @@ def test_llama_factory_s_words(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     assert expected.items() <= exported.settings.items()
     assert exported.remarks == ["no equal in LLaMA-Factory: loss_type: [ipo, nca_pair]"]
     assert '"hf_hub_url": "org/pairs"' in exported.files["dataset_info.json"]
+
+
+def test_data_that_trl_alone_cannot_read_are_told(tmp_path: Path) -> None:
+    for name, row in (("mapped", '{"question": "q"'), ("plain", '{"prompt": "q"')):
+        (tmp_path / f"{name}.jsonl").write_text(row + ', "chosen": "a", "rejected": "b"}\n')
+    text = "model_name_or_path: org/base\ndatasets:\n"
+    text += "".join(f"- {{path: json, data_files: {n}.jsonl}}\n" for n in ("mapped", "plain"))
+    recipe = load_recipe(tmp_path / "r.yaml", text=text, stage="dpo")
+    remarks = export_recipe(recipe, "dpo", "trl", models=tmp_path).remarks
+    assert [("mapped" in one, "--convert" in one) for one in remarks] == [(True, True)]

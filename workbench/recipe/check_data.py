@@ -151,6 +151,15 @@ def _check_file(found: Glance, stage: str, where: str, wish: Wish) -> Iterator[P
         yield Problem(what, where, hint, "warning")
 
 
+def shape_of(file: Path, wish: Wish) -> Recognised | None:
+    """The shape of a file's rows; None where they cannot be read here."""
+    found = glance(file)
+    try:
+        return recognise(found.sample, wish) if found.sample else None
+    except ProblemError:
+        return None
+
+
 def _unfit(name: str, shape: Recognised, stage: str, where: str) -> Problem:
     """What to say of data that a stage cannot be trained on."""
     if shape.stage:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.recipe.base_model import model_folder
+from workbench.recipe.check_data import data_parts, shape_of
 from workbench.recipe.exchange.outgoing import Exported
 from workbench.recipe.exchange.to_axolotl import to_axolotl
 from workbench.recipe.exchange.to_llama_factory import to_llama_factory
@@ -32,6 +33,7 @@ def export_recipe(recipe: Recipe, stage: str, kind: str, *, models: Path) -> Exp
     exported = Exported(stage, title)
     if kind == "trl":
         exported.settings = settings
+        exported.remarks += _mapped(recipe, stage)
     else:
         WRITERS[kind](recipe, stage, settings, exported)
     _tell_model(recipe, stage, exported, models)
@@ -62,6 +64,17 @@ def _tell_model(recipe: Recipe, stage: str, exported: Exported, models: Path) ->
         exported.remarks.append(
             f"{source} is not here yet: train it once with the workbench, which fills {folder}."
         )
+
+
+def _mapped(recipe: Recipe, stage: str) -> list[str]:
+    """Data that the workbench maps, and that TRL alone could not read."""
+    files = [file for part in data_parts(recipe, stage) for file in part.files]
+    return [
+        f"TRL does not read {file.name} as it stands: write a copy with "
+        f"`dpo-workbench data {file} --convert OUT.jsonl`, and name that."
+        for file in files
+        if (shape := shape_of(file, recipe.wish(stage))) is not None and not shape.as_is
+    ]
 
 
 def _after_sft(kind: str, sft_output: Path) -> list[str]:
