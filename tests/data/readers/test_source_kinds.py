@@ -89,7 +89,7 @@ def test_real_files_open_or_are_refused_by_name() -> None:
         ("a.jsonl", LINES.encode("utf-16"), "jsonl", ["it is in UTF-16, not in UTF-8"]),
         ("a.jsonl", LINES.encode("utf-16-be"), "jsonl", ["it is in UTF-16, not in UTF-8"]),
         ("a.jsonl.gz", LINES.encode(), "jsonl", ["it is not compressed as its name says (.gz)"]),
-        ("a.jsonl", gzip.compress(LINES.encode()), "jsonl",
+        ("a.jsonl", gzip.compress(LINES.encode(), mtime=0), "jsonl",
          ["it is compressed with gzip, which its name does not say"]),
         ("a.csv", b"prompt;chosen;rejected\np0;;b\np1;\xc3\xa9;b\np2;\xc3\xa9\xc3\xa9;b\n", "csv",
          ["cells are apart by semicolons"]),
@@ -139,7 +139,7 @@ def office(names: tuple[str, ...]) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name in names:
-            archive.writestr(name, "x")
+            archive.writestr(zipfile.ZipInfo(name), "x")
     return file.getvalue()
 
 
@@ -175,7 +175,7 @@ SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
         ("a.xlsx", office(("[Content_Types].xml", "xl/workbook.xml")), "Excel"),
         ("a.jsonl", office(("data.jsonl",)), "zip archive"),
         ("a.pt", office(("archive/data.pkl",)), "PyTorch"),
-        ("a.jsonl.gz", gzip.compress(tar()), "tar archive (gzip was taken off)"),
+        ("a.jsonl.gz", gzip.compress(tar(), mtime=0), "tar archive (gzip was taken off)"),
         ("a.pdf", b"%PDF-1.7\n", "PDF"),
         ("a.pkl", pickle.dumps(ROWS), "pickle"),
         ("a.bin", SAFETENSORS, "safetensors"),
