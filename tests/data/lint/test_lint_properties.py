@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lint_rows import example, said, user
 
@@ -30,6 +30,7 @@ ROWS = st.one_of(
 )  # fmt: skip
 
 
+@settings(deadline=None)  # each set opens files of its own
 @given(st.lists(ROWS, max_size=4), st.lists(TEXT, max_size=3))
 def test_no_text_stops_the_lint(rows: list[dict[str, Any]], texts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
