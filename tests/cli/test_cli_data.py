@@ -103,6 +103,7 @@ def test_what_no_stage_can_use_fails_and_says_why(write: Write, capsys: Capture)
         (("{file}", "--columns", "prompt"), 2, "--columns prompt=question"),
         (("{file}", "--format", "no_such_shape"), 1, "no_such_shape"),
         (("{file}", "--row", "99"), 1, "no row 99"),
+        (("{file}", "--rule", "leak"), 1, "Did you mean leakage?"),
         (("{file}", "--xray", "1"), 1, "Name a recipe"),
         (("{file}", "--fix", "{file}"), 1, "{file}"),
     ],
@@ -169,6 +170,14 @@ def test_held_out_rows_that_are_trained_on(write: Write, capsys: Capture, tmp_pa
     train, test = write(pairs(6)), write(pairs(9)[4:], "test.jsonl")
     found = look(capsys, train, "--test", test)
     assert found["findings"]["leakage"] == 2
+
+
+def test_a_folder_has_its_splits(write: Write, capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    write(pairs(6), "set/train.jsonl")
+    write(pairs(9)[5:], "set/test.jsonl")
+    found = look(capsys, str(tmp_path / "set"))
+    assert (found["rows"], found["findings"]["leakage"]) == (6, 1)
 
 
 def test_the_names_of_the_shapes(capsys: Capture) -> None:

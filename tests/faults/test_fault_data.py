@@ -34,9 +34,9 @@ PAIR = {"prompt": "a", "chosen": "b", "rejected": "c"}
     ("rows", "what"),
     [
         ([], "row"),
-        ([{"prompt": "a", "good": "b"}] * 8, "no column chosen"),
-        ([{**PAIR, "chosen": 3}] * 8, "chosen is neither a text nor a list of messages"),
-        ([{**PAIR, "chosen": None}] * 8, "chosen is neither a text nor a list of messages"),
+        ([{"prompt": "a", "good": "b"}] * 8, "nearest are pairs"),
+        ([{**PAIR, "chosen": 3}] * 8, "no row fits: chosen is missing"),
+        ([{**PAIR, "chosen": None}] * 8, "no row fits: chosen is missing"),
         ([PAIR] * 3 + [{**PAIR, "chosen": 7}], "row 4: chosen is a number, in the first row a te"),
         ([PAIR, {"prompt": "a", "chosen": "b"}], "row 2: rejected is empty, in the first row"),
         ([PAIR, {**PAIR, "prompt": [{"role": "user", "content": "a"}]}], "row 2: prompt is a list"),

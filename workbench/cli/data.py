@@ -21,6 +21,8 @@ from workbench.cli.parser_data import ALL_PAIRS, SAMPLE_PAIRS
 from workbench.cli.recipes import load
 from workbench.data.formats.catalogue import shapes
 from workbench.data.formats.model import Wish
+from workbench.data.readers.source import is_saved_folder
+from workbench.data.sources import split_files
 from workbench.run.data_look import DataJob, DataProcess, job_of_recipe
 
 CLEAR_LINE = "\r\x1b[K"
@@ -184,8 +186,12 @@ def _job(arguments: argparse.Namespace, paths: Paths) -> DataJob:
     wish = _wish(arguments)
     local = [Path(name).expanduser() for name in arguments.files]
     hub = [name for name, path in zip(arguments.files, local, strict=True) if _is_hub(path)]
-    files = tuple(path for path in local if str(path) not in hub)
+    named = [path for path in local if str(path) not in hub]
+    files = tuple(file for path in named for file in _files_of(path, "train"))
     test = tuple(Path(name).expanduser() for name in arguments.test)
+    test = test or tuple(
+        file for path in named if path.is_dir() for file in _files_of(path, "test")
+    )
     if not arguments.recipe:
         if not local:
             hint = "Name a file, or --recipe RECIPE for the data of a recipe."
@@ -211,6 +217,15 @@ def _job(arguments: argparse.Namespace, paths: Paths) -> DataJob:
         arguments.pairs or job.wish.pairs,
     )
     return replace(job, config=config, wish=said, test_files=test or job.test_files)
+
+
+def _files_of(path: Path, split: str) -> list[Path]:
+    """A file, what `save_to_disk` has written, or the files of a split in a folder of them."""
+    if not path.is_dir():
+        return [path]
+    if is_saved_folder(path):
+        return [path] if split == "train" else []
+    return split_files(path, split) or ([path] if split == "train" else [])
 
 
 def _is_hub(path: Path) -> bool:

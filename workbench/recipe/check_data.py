@@ -14,7 +14,7 @@ from typing import Any
 
 from workbench.base.problems import Problem, ProblemError
 from workbench.data.formats.catalogue import shapes
-from workbench.data.formats.columns import ROLES
+from workbench.data.formats.columns import ROLES, TRL_COLUMNS
 from workbench.data.formats.mapping import map_row
 from workbench.data.formats.model import PAIRINGS, Recognised, UnusableRowError, Wish
 from workbench.data.formats.recognise import recognise
@@ -142,7 +142,8 @@ def _check_file(found: Glance, stage: str, where: str, wish: Wish) -> Iterator[P
         return
     if shape.stage != stage:
         yield _unfit(found.path.name, shape, stage, where)
-    elif shape.as_is:
+    elif shape.as_is or (found.odd is not None and set(shape.columns) <= set(TRL_COLUMNS)):
+        # TRL's own columns with a value of another kind in between: a slip, and no other shape.
         yield from _check_all_rows(found, stage, where)
     elif shape.confidence < SURE:
         made = ", ".join(f"{role} from {name}" for role, name in shape.columns.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import time
 from array import array
 from bisect import bisect_right
@@ -280,6 +281,10 @@ class DataRows:
     ) -> dict[str, Any]:
         """Rows `start` to `start + count` of all, or of those of a rule or with a text."""
         total: int | None
+        if rule and rule not in RULES:
+            near = difflib.get_close_matches(rule, RULES, 1)
+            hint = f"Did you mean {near[0]}?" if near else f"The rules: {', '.join(RULES)}."
+            raise ProblemError(Problem(f"there is no rule {rule}", "", hint))
         if rule:
             found = self.findings.rows(rule)
             numbers, total = list(found[start : start + count]), len(found)
