@@ -35,7 +35,7 @@ PAIR = {"prompt": "a", "chosen": "b", "rejected": "c"}
     [
         ([], "row"),
         ([{"prompt": "a", "good": "b"}] * 8, "nearest are pairs"),
-        ([{**PAIR, "chosen": 3}] * 8, "no row fits: chosen is missing"),
+        ([{**PAIR, "chosen": 3}] * 8, "no row fits: chosen is neither a"),
         ([{**PAIR, "chosen": None}] * 8, "no row fits: chosen is missing"),
         ([PAIR] * 3 + [{**PAIR, "chosen": 7}], "row 4: chosen is a number, in the first row a te"),
         ([PAIR, {"prompt": "a", "chosen": "b"}], "row 2: rejected is empty, in the first row"),
