@@ -63,12 +63,15 @@ def test_findings_have_row_numbers(write: Write, capsys: Capture) -> None:
     rows = pairs(12)
     rows[4]["chosen"] = rows[4]["rejected"]
     rows[7]["rejected"] = " "
-    found = look(capsys, write([*rows, "{broken"]))
+    file = write([*rows, "{broken"])
+    found = look(capsys, file)
     assert found["rows"] == 12
     assert found["broken"] == 1
     assert found["rules"]["identical_answers"]["rows"] == [5]
     assert found["rules"]["empty_answer"]["rows"] == [8]
     assert found["findings"]["broken_line"] == 1
+    assert main(["data", file]) == 0
+    assert "line 13: " in capsys.readouterr().out
 
 
 def test_another_shape_is_mapped_and_says_how(write: Write, capsys: Capture) -> None:

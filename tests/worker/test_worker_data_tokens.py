@@ -49,15 +49,16 @@ class Made:
         files: list[Path],
         most: int = 128,
         mixture: Sequence[tuple[int, float]] = (),
+        stage: str = "dpo",
     ) -> None:
         recipe = load_recipe(
-            write_tiny_recipe(folder / "tiny.yaml", model, stages=("dpo",)), stage="dpo"
+            write_tiny_recipe(folder / "tiny.yaml", model, stages=(stage,)), stage=stage
         )
-        self.config = resolve(recipe, "dpo", output_dir=folder / "out", models=folder)
+        self.config = resolve(recipe, stage, output_dir=folder / "out", models=folder)
         self.config |= {"max_length": most, "eval_strategy": "no", "report_to": "none"}
-        (folder / "dpo.yaml").write_text(json.dumps(self.config))
+        (folder / f"{stage}.yaml").write_text(json.dumps(self.config))
         self.job: dict[str, Any] = {
-            "stage": "dpo", "files": [str(file) for file in files], "hub": [],
+            "stage": stage, "files": [str(file) for file in files], "hub": [],
             "mixture": list(mixture), "test_files": [],
             "wish": {}, "model_source": "", "trusted_model": "", "models": str(folder),
         }  # fmt: skip
@@ -289,3 +290,16 @@ def test_of_a_hub_data_set_the_first_rows_are_streamed(tmp_path: Path) -> None:
     assert source.notes == [f"only the first {MOST_ROWS} rows were looked at"]
     with pytest.raises(ProblemError, match="nobody/nothing"):
         open_hub({"path": "nobody/nothing"})
+
+
+def test_sft_rows_whose_answer_is_cut_off(tiny: Path, tmp_path: Path) -> None:
+    rows = [{"prompt": one["prompt"], "completion": one["chosen"]} for one in map(pair, range(8))]
+    rows[4]["prompt"] = [turn("user", "why " * 200)]
+    rows[6]["completion"] = [turn("assistant", "so " * 200)]
+    made = Made(tmp_path, tiny, [write(tmp_path / "sft.jsonl", rows)], stage="sft")
+    assert rows_by_rule(made) == {"no_answer_left": [5], "answer_truncated": [7]}
+    found = made.measured()
+    assert (found["kept"], found["dropped"], found["truncated"]) == (7, 1, 1)
+    xray = made.tokens.xray(made.rows, 1, 0)
+    assert xray["pieces"].keys() == {"prompt", "chosen"}
+    assert sum(xray["scored"]["chosen"]) == len(xray["pieces"]["chosen"])

@@ -90,9 +90,9 @@ def _finding_lines(report: Event, tokens: Event) -> list[str]:
         for r in ordered
     ]
     lines = ["", *table(("", "RULE", "COUNT", "FINDING", "ROWS"), rows)]
-    for one in report["about_all"]:
-        if not one["line"]:
-            lines += _said(one["detail"])
+    for one in report["about_all"][:FIRST_ROWS]:
+        place = f"line {one['line']}: " if one["line"] else ""
+        lines += _said(place + one["detail"])
     grave = [rule for rule in ordered if rule["severity"] == "error"]
     for rule in grave:
         lines += _said(f"{rule['name']}: {rule['why']} {rule['next_step']}", "x ")
