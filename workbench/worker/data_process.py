@@ -23,7 +23,6 @@ import os
 import queue
 import signal
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,6 @@ from workbench.worker.guard import report_of
 from workbench.worker.pipes import Pipes
 
 IDLE_SECONDS = 3600.0
-POLL_SECONDS = 1.0
 LONG, SHORT = ("tokens", "fix"), ("rows", "row")
 REQUESTS = ("scan", "rows", "row", "tokens", "xray", "fix")
 
@@ -141,24 +139,12 @@ def main(arguments: list[str] | None = None) -> int:
     machine.prepare_environment(os.environ)
     pipes = Pipes(os.getppid())
     pipes.listen()
-    serve(Requests(Path(arguments[0]), pipes), pipes)
+    requests = Requests(Path(arguments[0]), pipes)
+    for request in pipes.each(IDLE_SECONDS):
+        requests.answer(request)
     sys.stderr.flush()
     # The reading thread may still wait for input, which would hold the interpreter's end up.
     os._exit(0)
-
-
-def serve(requests: Requests, pipes: Pipes) -> None:
-    """Answer until nobody asks any more."""
-    asked = time.monotonic()
-    while os.getppid() == pipes.parent and time.monotonic() - asked < IDLE_SECONDS:
-        try:
-            request = pipes.requests.get(timeout=POLL_SECONDS)
-        except queue.Empty:
-            continue
-        if request is None:
-            break
-        requests.answer(request)
-        asked = time.monotonic()
 
 
 if __name__ == "__main__":

@@ -10,10 +10,8 @@ whatever a library prints goes to stderr.
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,6 @@ from workbench.worker.guard import report_of
 from workbench.worker.pipes import Pipes
 
 IDLE_SECONDS = 600.0
-POLL_SECONDS = 1.0
 REQUESTS = ("generate", "batch", "cancel", "pause", "go_on", "quit")
 
 
@@ -56,18 +53,10 @@ def serve(run: RunDirectory, pipes: Pipes) -> int:
     answerer = Answerer(run, lambda message: pipes.emit("loading", message=message))
     if not load(answerer, pipes, None):
         return 1
-    asked = time.monotonic()
-    while os.getppid() == pipes.parent and time.monotonic() - asked < IDLE_SECONDS:
-        try:
-            request = pipes.requests.get(timeout=POLL_SECONDS)
-        except queue.Empty:
-            continue
-        if request is None:
-            break
+    for request in pipes.each(IDLE_SECONDS):
         if answerer.outdated() and not load(answerer, pipes, request.get("id")):
             continue
         answer(answerer, pipes, request)
-        asked = time.monotonic()
     return 0
 
 

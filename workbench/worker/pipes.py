@@ -9,11 +9,13 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from workbench.base.files import json_safe
 
 PAUSE_SECONDS = 0.05
+POLL_SECONDS = 1.0
 READ_BYTES = 65536
 
 
@@ -68,6 +70,19 @@ class Pipes:
             self.requests.put(None)
         else:
             self.requests.put(request)
+
+    def each(self, idle_seconds: float) -> Iterator[dict[str, Any]]:
+        """Requests one by one, until nobody has asked for so long, or nobody is there to ask."""
+        asked = time.monotonic()
+        while os.getppid() == self.parent and time.monotonic() - asked < idle_seconds:
+            try:
+                request = self.requests.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if request is None:
+                return
+            yield request
+            asked = time.monotonic()
 
     def cancelled(self, request_id: object) -> bool:
         """Whether a request is to end: it was cancelled, or nobody listens any more."""
