@@ -128,7 +128,7 @@ def sketch(series: Sequence[Series], view: ChartView, width: int, height: int) -
 def _layers(series: Sequence[Series], view: ChartView) -> tuple[list[Layer], int, bool]:
     """What is drawn of each curve, how many points a log axis cannot show, and if it is one."""
     every = [finite(one.points) for one in series]
-    log = view.log and any(y > 0 for points in every for _, y in points)
+    log = view.log and all(_mostly_positive(points) for points in every)
     left_out = sum(y <= 0 for points in every for _, y in points) if log else 0
     below: list[Layer] = []
     above: list[Layer] = []
@@ -144,6 +144,11 @@ def _layers(series: Sequence[Series], view: ChartView) -> tuple[list[Layer], int
     # Points that are not joined stand on the curves, not under them.
     above.sort(key=lambda layer: not layer.joined)
     return [*below, *above], left_out, log
+
+
+def _mostly_positive(points: Sequence[Point]) -> bool:
+    """Whether a log axis would show what a curve is; it must not hide one without a word."""
+    return 2 * sum(y > 0 for _, y in points) >= len(points)
 
 
 def _shown(points: Sequence[Point], view: ChartView, log: bool, joined: bool) -> list[Point]:
@@ -182,6 +187,9 @@ def _marks(cells: Cells, view: ChartView, bounds: Bounds) -> tuple[tuple[int, st
         if line:
             for row in range(cells.height):
                 cells.put_if_blank(column, row, ":" if view.ascii else "┊", "$faint")
+        for offset, char in enumerate(mark.label if mark.kind == "stage" else "", start=2):
+            if column + offset < cells.width:
+                cells.put_if_blank(column + offset, 0, char, "$muted")
     return tuple(signs)
 
 
@@ -207,13 +215,12 @@ def frame(
         return _rows(whole)
     left = width - 1 - drawn.cells.width
     _plane(whole, drawn, left)
-    for column, _ in drawn.x_labels:
+    for column in _foot(whole, drawn, words, view, left):
         whole.put(left + column, bottom, signs[6], style)
     for column, sign, mark_style in drawn.axis_marks:
         whole.put(left + column, bottom, sign, mark_style)
     if view.cursor is not None:
         _cursor(whole, drawn, view, left)
-    _foot(whole, drawn, words, view, left)
     return _rows(whole)
 
 
@@ -221,7 +228,7 @@ def _head(whole: Cells, words: Words) -> None:
     """The title, and the longest legend that the width takes."""
     end = _put_runs(whole, 1, 0, ((" ", ""), *words.title, (" ", "")), whole.width - 1)
     for legend in words.legends:
-        length = _length(legend)
+        length = runs_length(legend)
         if legend and end + length + 2 <= whole.width - 1:
             _put_runs(whole, whole.width - 2 - length, 0, legend, whole.width - 1)
             return
@@ -246,24 +253,28 @@ def _cursor(whole: Cells, drawn: Sketch, view: ChartView, left: int) -> None:
     whole.put(left + column, whole.height - 2, "+" if view.ascii else "┷", "$foreground")
 
 
-def _foot(whole: Cells, drawn: Sketch, words: Words, view: ChartView, left: int) -> None:
-    """The numbers of the x axis with the note at the right."""
+def _foot(whole: Cells, drawn: Sketch, words: Words, view: ChartView, left: int) -> list[int]:
+    """The numbers of the x axis with the note at the right; returns the columns that have one."""
+    labelled = []
     row = whole.height - 1
     choices: tuple[Runs, ...] = words.notes or (((view.x_label, "$faint"),),)
     if drawn.left_out and view.cursor is None:
         choices = (((f"{drawn.left_out} not above 0 left out", "$warning"),),)
     room = whole.width - 2
-    notes = next((runs for runs in choices if _length(runs) <= room), choices[-1])
-    begin = whole.width - 1 - _length(notes)
+    notes = next((runs for runs in choices if runs_length(runs) <= room), choices[-1])
+    begin = whole.width - 1 - runs_length(notes)
     for column, text in drawn.x_labels:
         place = max(1, min(left + column - (len(text) - 1) // 2, whole.width - 1 - len(text)))
         free = all(char == " " for char in whole.chars[row][max(0, place - 1) : place + len(text)])
         if free and place + len(text) + 1 < begin:
             whole.put(place, row, text, "$faint")
+            labelled.append(column)
     _put_runs(whole, max(1, begin), row, notes, whole.width - 1)
+    return labelled
 
 
-def _length(runs: Runs) -> int:
+def runs_length(runs: Runs) -> int:
+    """How many cells runs take."""
     return sum(len(text) for text, _ in runs)
 
 

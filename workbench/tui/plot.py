@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
+from rich.cells import cell_len
+
+from workbench.base.text import clean
+
 Point = tuple[float, float]
 BRAILLE_MARKERS = ("braille", "dot", "x", "+")
 ASCII_MARKERS = ("*", "o", "x", "+")
@@ -115,6 +119,11 @@ class Cells:
         """Write a character where nothing stands."""
         if self.chars[row][column] in (" ", "\u2800"):
             self.put(column, row, char, style)
+
+
+def narrow(text: str) -> str:
+    """Outside text as a chart can show it: inert, and every character one cell wide."""
+    return "".join(char if cell_len(char) == 1 else "?" for char in clean(text, newlines=False))
 
 
 def marker(index: int, *, ascii_only: bool, sign: str = "") -> str:
