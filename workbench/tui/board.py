@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -104,13 +105,18 @@ def _stamp(run: RunDirectory) -> Stamp:
     return tuple(stamps)
 
 
-def read_row(run: RunDirectory) -> RunRow:
-    """One run's row, with the newest loss and accuracy that its metrics hold."""
+def read_row(run: RunDirectory, last: Mapping[str, float] | None = None) -> RunRow:
+    """One run's row, with the newest loss and accuracy that its metrics hold.
+
+    Args:
+        run: The run.
+        last: The newest values, where they are known already.
+    """
     from workbench.run.record import read_record
     from workbench.run.trust import distrust
 
     record = read_record(run)
-    last = last_values(run)
+    last = last_values(run) if last is None else last
     accuracy = next((last[name] for name in ACCURACIES if name in last), None)
     error = record.error or {}
     return RunRow(

@@ -121,11 +121,12 @@ class RunWatcher:
             self._answer(wanted)
         lines, restarted = self._log_lines()
         more = self._metrics.more
+        # While the history is being read its newest values are old ones.
+        latest = last_values(self.run) if more else dict(self._metrics.latest)
         return RunView(
-            row=read_row(self.run),
+            row=read_row(self.run, latest),
             points=self._points,
-            # While the history is being read its newest values are old ones.
-            latest=last_values(self.run) if more else dict(self._metrics.latest),
+            latest=latest,
             log=lines,
             log_restarted=restarted,
             steps_per_second=None if more else self._metrics.steps_per_second(record.stage),
