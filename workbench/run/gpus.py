@@ -35,7 +35,6 @@ NOT_AVAILABLE = 2**64 - 1
 TEMPERATURE_OF_GPU = 0
 GPU_FILES = ("/dev/nvidia", "/dev/dxg", "/dev/kfd", "/dev/dri/")
 NVIDIA, AMD = "cuda", "amd"
-MILLI = 1e-3
 PID_NAMESPACE = Path("/proc/self/ns/pid")
 FIRST_PID_NAMESPACE = "pid:[4026531836]"
 """The machine's own, by a constant of Linux; in any other one a pid of NVML may be a stranger's."""
@@ -158,7 +157,7 @@ def _count(number: Any) -> int | None:
 
 def _thousandths(number: Any) -> float | None:
     count = _count(number)
-    return None if count is None else count * MILLI
+    return None if count is None else count / 1000
 
 
 def read_gpus() -> GpuView:
