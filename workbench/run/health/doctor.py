@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from workbench.run.directory import RunDirectory
@@ -14,9 +15,14 @@ from workbench.run.metrics import MetricsReader
 from workbench.run.record import RunRecord, read_record
 from workbench.run.samples import Sample, read_samples
 
+LARGE_BYTES, REACH_BYTES = 16 * 1024 * 1024, 4 * 1024 * 1024
+
 
 class Doctor:
     """Keeps what it knows of a run between looks. Call it from a thread.
+
+    Of a very large file that nobody else reads it takes the newest part, and an even sample of
+    the rest.
 
     Args:
         run: The run.
@@ -28,6 +34,9 @@ class Doctor:
         self._own = reader is None
         self._reader = reader or MetricsReader(run)
         self._sample = RowSample(run.metrics)
+        self._sampled = self._own and _size(run.metrics) > LARGE_BYTES
+        if self._sampled:
+            self._reader.skip_to_last(REACH_BYTES)
         self._configs: dict[str, Mapping[str, Any]] = {}
         self._answers: tuple[tuple[Sample, float], ...] = ()
         self._answers_seen: object = None
@@ -67,7 +76,15 @@ class Doctor:
             if config is None:
                 config = self._configs[stage] = read_config(self.run, stage)
             stages.append(
-                stage_history(stage, self._reader, record, config, self._answers, self._sample)
+                stage_history(
+                    stage,
+                    self._reader,
+                    record,
+                    config,
+                    self._answers,
+                    self._sample,
+                    sampled=self._sampled,
+                )
             )
         return RunHistory(tuple(stages))
 
@@ -90,6 +107,13 @@ class Doctor:
         if mark != self._answers_seen:
             self._answers_seen = mark
             self._answers = measure(read_samples(self.run, self._reader))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def examine_run(run: RunDirectory, reader: MetricsReader | None = None) -> tuple[Finding, ...]:

@@ -62,12 +62,18 @@ def stage_history(
     config: Mapping[str, Any],
     measured: Iterable[tuple[Sample, float]],
     sample: RowSample,
+    *,
+    sampled: bool = False,
 ) -> StageHistory:
-    """Put together what is known of a stage."""
+    """Put together what is known of a stage.
+
+    Args:
+        sampled: The reader knows the end of the file alone, so the sample is all there is.
+    """
     stages = reader.stages()
     return StageHistory(
         name=stage,
-        curves=_curves(stage, reader, sample),
+        curves=_curves(stage, reader, sample, sampled=sampled),
         config=config,
         max_steps=_max_steps(stage, reader, record),
         faults=tuple((step, name) for at, step, name in reader.faults if at == stage),
@@ -77,10 +83,12 @@ def stage_history(
     )
 
 
-def _curves(stage: str, reader: MetricsReader, sample: RowSample) -> dict[str, Points]:
+def _curves(
+    stage: str, reader: MetricsReader, sample: RowSample, *, sampled: bool
+) -> dict[str, Points]:
     names = reader.names()
     curves = {name: points for name in names if (points := reader.points(name, stage))}
-    if not is_thinned(curves.get("loss", ())):
+    if not sampled and not is_thinned(curves.get("loss", ())):
         return curves
     sample.update()
     held_out = {name: points for name, points in curves.items() if name.startswith("eval_")}

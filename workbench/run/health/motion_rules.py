@@ -78,8 +78,8 @@ def rate_too_high(s: StageHistory) -> Symptom | None:
         return None
     told = f"learning_rate is {num(s.rate)}"
     if high:
-        kind = "LoRA" if s.lora else "training all weights"
-        told += f", above {num(limits(s)[1])} runs with {kind} mostly fall apart"
+        kind = "LoRA" if s.lora else "all weights trained"
+        told += f", and runs with {kind} mostly fall apart above {num(limits(s)[1])}"
     return Symptom(
         "alarm" if signs else "warning",
         f"{'; '.join([told, *signs])}.",
@@ -119,7 +119,7 @@ def _above_ln_2(s: StageHistory, recent: list[float], *, high: bool) -> str:
 
 
 def _accuracy_fell(s: StageHistory) -> str:
-    rows = s.wins()
+    rows = s.wins
     size = window(len(rows))
     if len(rows) < 3 * size:
         return ""
@@ -228,7 +228,7 @@ def likelihood_displacement(s: StageHistory) -> Symptom | None:
     return Symptom(
         severity,
         f"logps/chosen fell from {num(-found.reference)} (reference) to "
-        f"{num(-found.reference - found.lost)}, {percent(share)} more improbable, while "
+        f"{num(-found.reference - found.lost)}, by {percent(share)}, while "
         f"rewards/margins rose from {num(found.first_margin)} to {num(found.margin)}.",
         "The margin grows although the preferred answers become less likely: the rejected ones "
         "only fall faster. What becomes likely instead stands in no data.",
@@ -374,7 +374,7 @@ def _turned(s: StageHistory) -> tuple[str, int] | None:
         return None
     best_step, best = min(losses, key=lambda point: point[1])
     begun = LN_2 if s.preference and s.pure_sigmoid else losses[0][1]
-    held_out = s.held_out()
+    held_out = s.held_out
     noise = TURNED_NOISE / math.sqrt(held_out[-1][2]) if held_out else 0.0
     bound = best + max(TURNED * abs(best), LOST_AGAIN * (begun - best), noise)
     if all(value > bound for _, value in losses[-2:]):

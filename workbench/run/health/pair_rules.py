@@ -30,7 +30,7 @@ NO_MARGIN_NATS = 1e-3
 TIED_NATS = 0.05
 """Where the mean margin of a row is smaller, many of its pairs are tied. TRL counts ties as wrong
 (it asks for chosen > rejected), so that the accuracy of an unmoved policy is 0."""
-WORSE_ROWS, WORSE_PAIRS = 8, 40
+WORSE_ROWS, WORSE_PAIRS, RECENT_ROWS = 8, 40, 200
 WORSE_CHANCE = 1e-4
 """Probability under a fair coin: one false alarm in a thousand runs whose labels are random."""
 
@@ -38,7 +38,7 @@ LEARNED_SHARE = 0.65
 """Accuracy that preferences of people allow at least: reward models and DPO reach 65 to 75 % on
 UltraFeedback and HH (RewardBench, Lambert et al. 2024, arXiv:2403.13787)."""
 RANDOM_FROM, RANDOM_PROGRESS, RANDOM_PAIRS = 0.25, 0.5, 120
-RANDOM_ODDS, SURE_ODDS = math.log(30), math.log(1000)
+RANDOM_ODDS, SURE_ODDS, SURE_PROGRESS = math.log(30), math.log(300), 0.75
 """How many times likelier the rankings are by a coin than by `LEARNED_SHARE`."""
 MOVED_NATS = 1.0
 HEART_SHARE, HEART_PAIRS, HELD_OUT_SHARE = 0.75, 20, 0.6
@@ -48,7 +48,7 @@ HEART_CHANCE = 5e-3
 LONGER_RATIO, LONGER_SHARE, LONGER_ROWS, LONGER_PAIRS = 1.5, 0.85, 10, 40
 ALWAYS_RATIO, ALWAYS_SHARE, FOLLOWED = 1.8, 0.95, 0.6
 """Length tells nearly all pairs apart; published preference data have ratios of 1.0 to 1.3."""
-LENGTH_CORRELATION, LENGTH_Z, LENGTH_ROWS = 0.4, 3.0, 20
+LENGTH_CORRELATION, LENGTH_Z, LENGTH_ROWS, LENGTH_MOST_ROWS = 0.4, 3.0, 20, 400
 LEAN_RATIO, LEAN_SHARE = 1.15, 0.65
 GROWN_RATIO, GROWN_TOKENS, GROWN_PROMPTS = 1.5, 20, 3
 
@@ -113,13 +113,15 @@ def no_gradient(s: StageHistory) -> Symptom | None:
 def worse_than_chance(s: StageHistory) -> Symptom | None:
     """More pairs are ranked the wrong way round than a coin would."""
     margins = dict(s.points("rewards/margins"))
-    rows = [row for row in s.wins() if abs(margins.get(row[0], 0.0)) / s.beta > TIED_NATS]
+    rows = [
+        row for row in s.wins[-RECENT_ROWS:] if abs(margins.get(row[0], 0.0)) / s.beta > TIED_NATS
+    ]
     recent = rows[-max(WORSE_ROWS, window(len(rows))) :]
     if len(recent) >= WORSE_ROWS and median(margins[row[0]] for row in recent) < 0:
         right, pairs = _sum(recent)
         if pairs >= WORSE_PAIRS and _below_chance(right, pairs):
             return _worse(s, right, pairs, "training")
-    held_out, eval_margins = s.held_out(), s.values("eval_rewards/margins")
+    held_out, eval_margins = s.held_out, s.values("eval_rewards/margins")
     if held_out and eval_margins and eval_margins[-1] < 0:
         step, right, pairs = held_out[-1]
         if pairs >= WORSE_PAIRS and _below_chance(right, pairs) and step > 0:
@@ -150,7 +152,7 @@ def random_labels(s: StageHistory) -> Symptom | None:
     """At a usual learning rate pairs are ranked as by a coin."""
     if (s.progress < RANDOM_PROGRESS and s.max_steps) or s.rate < least_usual(s):
         return None
-    rows = s.wins()
+    rows = s.wins
     rows = rows[int(RANDOM_FROM * len(rows)) :]
     right, pairs = _sum(rows)
     odds = _coin_odds(right, pairs)
@@ -159,15 +161,17 @@ def random_labels(s: StageHistory) -> Symptom | None:
         return None
     if _below_chance(right, pairs) or identical_pairs(s):
         return None
-    _, held_right, held_pairs = (s.held_out() or [(0, 0.0, 0.0)])[-1]
+    _, held_right, held_pairs = (s.held_out or [(0, 0.0, 0.0)])[-1]
     held_out = _held_out_at_chance(s)
-    if odds + _coin_odds(held_right, held_pairs) < RANDOM_ODDS or held_out is False:
-        return None
+    odds += _coin_odds(held_right, held_pairs)
     low, high = interval(right, pairs)
+    if odds < RANDOM_ODDS or held_out is False or low > 0.5:
+        return None
     moved = _moved_nats(s)
+    sure = odds >= SURE_ODDS and s.progress >= SURE_PROGRESS
     also = f", held-out ones {percent(held_right / held_pairs)}" if held_out else ""
     return Symptom(
-        "alarm" if moved >= MOVED_NATS and (held_out or odds >= SURE_ODDS) else "warning",
+        "alarm" if sure or (held_out and moved >= MOVED_NATS) else "warning",
         f"Of the last {round(pairs)} pairs {percent(right / pairs)} are ranked right (95 % "
         f"interval {percent(low)} to {percent(high)}{also}); learning_rate is {num(s.rate)}, and "
         f"answers' log-probabilities moved by {num(moved)} nats.",
@@ -193,13 +197,13 @@ def _coin_odds(right: float, pairs: float) -> float:
 @rule("training pairs are learned by heart", preference=True)
 def learned_by_heart(s: StageHistory) -> Symptom | None:
     """Training pairs are ranked well, held-out ones as by a coin."""
-    rows = s.wins()
+    rows = s.wins
     recent = rows[-window(len(rows)) :]
     right, pairs = _sum(recent)
     low, _ = interval(right, pairs)
     if pairs < HEART_PAIRS or low < HEART_SHARE or _held_out_at_chance(s) is not True:
         return None
-    step, held_right, held_pairs = s.held_out()[-1]
+    step, held_right, held_pairs = s.held_out[-1]
     if binomial_tail(round(held_right), round(held_pairs), HEART_SHARE) > HEART_CHANCE:
         return None
     key, change = fewer_steps(s, max(1, s.step // 2))
@@ -217,7 +221,7 @@ def learned_by_heart(s: StageHistory) -> Symptom | None:
 
 def _held_out_at_chance(s: StageHistory) -> bool | None:
     """Whether held-out pairs are ranked as by a coin; None where too few say so."""
-    evaluations = [one for one in s.held_out() if one[0] > 0]
+    evaluations = [one for one in s.held_out if one[0] > 0]
     if not evaluations or evaluations[-1][2] < HEART_PAIRS:
         return None
     _, right, pairs = evaluations[-1]
@@ -229,7 +233,7 @@ def _held_out_at_chance(s: StageHistory) -> bool | None:
 
 def ranked_better_than_chance(s: StageHistory) -> bool:
     """Whether the newest rows leave no doubt that something is learned."""
-    rows = s.wins()
+    rows = s.wins
     right, pairs = _sum(rows[-window(len(rows)) :])
     return interval(right, pairs)[0] > 0.5
 
@@ -309,7 +313,7 @@ def _lengths(s: StageHistory) -> _Lengths | None:
 
 def _ranks_right(s: StageHistory) -> str:
     """Whether the policy has learned what tells the pairs apart."""
-    rows = s.wins()
+    rows = s.wins
     right, pairs = _sum(rows[-window(len(rows)) :])
     if interval(right, pairs)[0] < FOLLOWED:
         return ""
@@ -319,7 +323,7 @@ def _ranks_right(s: StageHistory) -> str:
 def _follows_length(s: StageHistory) -> str:
     """Whether margins are larger where the chosen answer is longer, beside their trend."""
     rows = s.table("rewards/margins", "lengths/chosen", "lengths/rejected")
-    rows = rows[len(rows) // 4 :]  # before, margins are mostly noise
+    rows = rows[len(rows) // 4 :][-LENGTH_MOST_ROWS:]  # before, margins are mostly noise
     if len(rows) < LENGTH_ROWS:
         return ""
     margins = without_trend([row[1] for row in rows], reach=4)

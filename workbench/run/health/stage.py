@@ -71,6 +71,7 @@ class StageHistory:
     state: str = ""
     last: int | None = None
     _cache: dict[str, Points] = field(default_factory=dict, repr=False, compare=False)
+    _tables: dict[tuple[str, ...], Table] = field(default_factory=dict, repr=False, compare=False)
 
     def until(self, step: int) -> StageHistory:
         """The same stage as it was after a step."""
@@ -81,6 +82,7 @@ class StageHistory:
             answers=tuple(answer for answer in self.answers if answer.step <= step),
             stalls=tuple(stall for stall in self.stalls if stall <= step),
             _cache={},
+            _tables={},
         )
 
     def points(self, name: str) -> Points:
@@ -99,11 +101,22 @@ class StageHistory:
 
     def table(self, *names: str) -> Table:
         """`(step, value, value, ...)` of the log rows that have all of these metrics."""
-        first, *others = (self.points(name) for name in names)
-        known = [dict(points) for points in others]
+        if names not in self._tables:
+            self._tables[names] = self._table(names)
+        return self._tables[names]
+
+    def _table(self, names: tuple[str, ...]) -> Table:
+        columns = [self.points(name) for name in names]
+        if not all(columns):
+            return []
+        steps = [[step for step, _ in points] for points in columns]
+        if all(one == steps[0] for one in steps):
+            values = ([value for _, value in points] for points in columns)
+            return list(zip(steps[0], *values, strict=True))
+        known = [dict(points) for points in columns[1:]]
         return [
             (step, value, *(one[step] for one in known))
-            for step, value in first
+            for step, value in columns[0]
             if all(step in one for one in known)
         ]
 
@@ -112,7 +125,7 @@ class StageHistory:
         """The steps that were logged, all metrics of training taken together by their loss."""
         return [step for step, _ in self.points("loss") or self.points("learning_rate")]
 
-    @property
+    @cached_property
     def step(self) -> int:
         """The last step that was logged, 0 before the first."""
         return self.steps[-1] if self.steps else 0
@@ -122,7 +135,7 @@ class StageHistory:
         """Whether pairs are trained on."""
         return bool(self.points("rewards/margins"))
 
-    @property
+    @cached_property
     def planned(self) -> float:
         """Steps that the stage will have; infinite while unknown."""
         return float(self.max_steps) if self.max_steps > 0 else math.inf
@@ -144,31 +157,31 @@ class StageHistory:
         value = self.setting(key)
         return float(value) if is_number(value) else otherwise
 
-    @property
+    @cached_property
     def lora(self) -> bool:
         """Whether an adapter is trained."""
         return bool(self.setting("use_peft"))
 
-    @property
+    @cached_property
     def rate(self) -> float:
         """The highest learning rate: the config's, else the highest that was logged; 0 unknown."""
         rate = self.number("learning_rate") if "learning_rate" in self.config else 0.0
         return rate or max(self.values("learning_rate"), default=0.0)
 
-    @property
+    @cached_property
     def beta(self) -> float:
         """DPO's beta."""
         beta = self.number("beta", DEFAULT_BETA)
         return beta if beta >= LEAST_BETA else DEFAULT_BETA
 
-    @property
+    @cached_property
     def losses(self) -> list[str]:
         """DPO's losses."""
         value = self.setting("loss_type")
         value = value if isinstance(value, list) else [] if value is None else [value]
         return [str(one) for one in value]
 
-    @property
+    @cached_property
     def pure_sigmoid(self) -> bool:
         """Whether the logged loss is DPO's own, which is ln 2 where nothing is learned."""
         weights = self.setting("loss_weights")
@@ -186,17 +199,20 @@ class StageHistory:
 
     def rows_of(self, step: int) -> float:
         """Rows (pairs in DPO) that a log row's averages are over."""
-        logged = self._sizes.get(step)
-        if logged is not None and logged >= 1:
-            return min(logged, MOST_ROWS)
-        batch = self.number("per_device_train_batch_size", 1.0)
-        rows = batch * self.number("gradient_accumulation_steps", 1.0) * self.stride
-        return min(max(1.0, rows), MOST_ROWS)
+        logged = self._sizes.get(step, 0.0)
+        return min(logged, MOST_ROWS) if logged >= 1 else self._rows_by_config
 
     @cached_property
     def _sizes(self) -> dict[int, float]:
         return dict(self.curves.get("samples", ()))
 
+    @cached_property
+    def _rows_by_config(self) -> float:
+        batch = self.number("per_device_train_batch_size", 1.0)
+        rows = batch * self.number("gradient_accumulation_steps", 1.0) * self.stride
+        return min(max(1.0, rows), MOST_ROWS)
+
+    @cached_property
     def wins(self) -> list[tuple[int, float, float]]:
         """`(step, right, pairs)` of each log row: how many chosen answers had the higher reward."""
         found = []
@@ -205,6 +221,7 @@ class StageHistory:
             found.append((step, min(1.0, max(0.0, share)) * pairs, pairs))
         return found
 
+    @cached_property
     def held_out(self) -> list[tuple[int, float, float]]:
         """`(step, right, pairs)` of each evaluation; the pairs by its time and its speed."""
         table = self.table("eval_rewards/accuracies", "eval_runtime", "eval_samples_per_second")
