@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from workbench.run.axes import Axis
     from workbench.run.curves import Points
     from workbench.run.directory import RunDirectory
+    from workbench.run.health import Finding
     from workbench.run.marks import Mark
 
 LOG_LINES = 2000
@@ -78,7 +79,7 @@ class RunView:
     axes: Mapping[str, Axis] = field(default_factory=dict)
     detail: Mapping[str, Points] = field(default_factory=dict)
     marks: Mapping[str, tuple[Mark, ...]] = field(default_factory=dict)
-    findings: tuple[object, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 class RunWatcher:
@@ -92,11 +93,13 @@ class RunWatcher:
     """
 
     def __init__(self, run: RunDirectory) -> None:
+        from workbench.run.health import Doctor
         from workbench.run.metrics import MetricsReader
 
         self.run = run
         self.wanted = Wanted()
         self._metrics = MetricsReader(run)
+        self._doctor = Doctor(run, self._metrics)
         self._log = LineTail(run.log)
         self._log.skip_to_last(LOG_START_BYTES)
         self._points: dict[str, dict[str, Points]] = {}
@@ -136,6 +139,8 @@ class RunWatcher:
             axes=self._axes,
             detail=self._detail,
             marks=self._marks,
+            # Half a history would be judged as if it were the whole.
+            findings=() if more else self._doctor.look(record),
         )
 
     def _curves(self) -> dict[str, dict[str, Points]]:

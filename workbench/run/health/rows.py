@@ -10,8 +10,8 @@ from pathlib import Path
 from workbench.base.files import is_number
 from workbench.base.tail import open_regular, parse_json_objects
 from workbench.run.curves import Points
-from workbench.run.metrics import MAX_NAMES, is_metric, is_step
 from workbench.run.samples import Returns
+from workbench.run.stage_history import MAX_NAMES, is_metric, is_step
 
 KEPT_ROWS = 600
 CHUNK_BYTES = 32 * 1024

@@ -22,6 +22,7 @@ from workbench.tui.charts import (
     reading_line,
     strip,
 )
+from workbench.tui.health import health_words
 from workbench.tui.joined_stages import ALL_STAGES
 from workbench.tui.messages import RunWatched
 from workbench.tui.render import lines, plain
@@ -213,9 +214,10 @@ class MonitorScreen(ChartScreen):
         now = self.bench.services.clock()
         width = max(20, self.size.width - 4)
         bar = progress(view, now, width, ascii_only=self.bench.ascii_only)
-        parts = [headline(view, self.stage), bar, next_words(view)]
+        health = health_words(view, width, ascii_only=self.bench.ascii_only)
+        parts = [headline(view, self.stage), bar, health, next_words(view)]
         parts = [part for part in parts if part]
-        # A layout costs much more than the two lines that change every second.
+        # A layout costs much more than the lines that change every second.
         head.update(lines(*parts), layout=len(parts) != self._head_lines)
         self._head_lines = len(parts)
 
@@ -320,6 +322,14 @@ class MonitorScreen(ChartScreen):
         """Measure base and tuned model of this run, or show what was measured."""
         if self._view is not None:
             self.bench.scoring.score(self._view.row)
+
+    def action_health(self) -> None:
+        """Show what is wrong with this run, why, and what to change."""
+        from workbench.tui.dialogs.health import HealthDialog
+
+        if self._view is not None:
+            row = self._view.row
+            self.app.push_screen(HealthDialog(row.label, self._view.findings, ended=not row.active))
 
     def action_timeline(self) -> None:
         """Show what each checkpoint of this run answered."""
