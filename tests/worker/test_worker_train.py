@@ -70,9 +70,29 @@ def test_metrics_keep_trl_names_and_add_speed_and_memory(finished: RunDirectory)
     assert {"time", "grad_norm", "rewards/margins", "logps/rejected", "epoch"} <= set(row)
     assert row["tokens_per_second"] > 0
     assert row["memory/rss_gb"] > 0.1
+    assert row["samples"] == 4
+    assert row["samples_per_second"] > 0
+    assert row["lengths/chosen"] > 1
+    assert row["lengths/rejected"] > 1
+    assert log_rows(finished, "sft")[3]["lengths/completion"] > 1
     events = [r["event"] for r in read_jsonl(finished.metrics) if "event" in r]
     assert events.count("stage") == 2
     assert events[-1] == "end"
+
+
+def test_the_seconds_of_a_stage_add_up_to_its_time(finished: RunDirectory) -> None:
+    for stage in ("sft", "dpo"):
+        rows = [row for row in read_jsonl(finished.metrics) if row.get("stage") == stage]
+        began = next(row["time"] for row in rows if row.get("event") == "stage")
+        ended = next(row["time"] for row in rows if "train_loss" in row)
+        spent = {
+            name: sum(row.get(name, 0.0) for row in rows)
+            for name in {name for row in rows for name in row if name.startswith("seconds/")}
+        }
+        assert sum(spent.values()) == pytest.approx(ended - began, abs=0.2, rel=0.05)
+        assert all(spent[f"seconds/{kind}"] > 0 for kind in ("data", "forward", "backward"))
+        assert spent["seconds/save"] > 0
+    assert spent["seconds/eval"] > 0
 
 
 def test_probe_prompts_are_answered_before_and_after_each_stage(finished: RunDirectory) -> None:
