@@ -207,11 +207,38 @@ def test_too_wide_a_window_is_not_read_again(
     inside = [(step, float(step % 97)) for step in range(1000, 2001)]
     assert len(window(reader, "loss", 1000, 2000)) == 1001
     assert window(reader, "loss", 1000, 2000) == inside
+    # Of the same lines nothing is read again, whatever is asked of them.
+    monkeypatch.setattr(metrics, "read_lines_between", lambda *_: pytest.fail("read again"))
+    assert window(reader, "loss", 1500, 1600) == inside[500:601]
+    monkeypatch.undo()
     monkeypatch.setattr(metrics, "WINDOW_BYTES", 1000)
     assert len(window(reader, "loss", 1000, 2000)) < 200
     monkeypatch.undo()
     run.metrics.unlink()
+    reader._again = None
     assert 0 < len(window(reader, "loss", 1000, 2000)) < 200
+
+
+def test_a_window_is_exact_over_the_edge_of_what_was_thinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where it is long, it has the extremes, and its ends reach over its edges."""
+    run = RunDirectory(tmp_path)
+    rows = [{"stage": "dpo", "step": step, "loss": step % 97} for step in range(5000)]
+    run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr(stage_history, "KEPT_POINTS", 512)
+    reader = MetricsReader(run)
+    reader.read_all()
+    monkeypatch.setattr(stage_history, "KEPT_POINTS", 65_536)
+    edge = reader.exact_from("loss", "dpo")
+    assert 4000 < edge < 4999
+    points = window(reader, "loss", edge - 50, edge + 50)
+    assert [step for step, _ in points] == list(range(edge - 50, edge + 51))
+    few = reader.read_window("dpo", ["loss"], 3000.5, float("inf"), 100)["loss"]
+    assert len(few) <= 100
+    assert few[0][0] < 3000.5
+    assert few[-1] == (4999, 4999 % 97)
+    assert {value for _, value in few} >= {0.0, 96.0}
 
 
 def test_alike_records_are_taken_by_columns(
