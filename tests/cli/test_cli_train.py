@@ -57,7 +57,8 @@ def test_run_follows_to_the_end(
         f"in {run.path}",
         "dpo [################] 6/6 100%  finished",
         f"{run.id} finished after 1:01",
-        "  dpo  1:01  6 steps  held-out accuracy 0.95",
+        "  dpo   6 steps in 1:01",
+        "        held-out accuracy 0.95",
         f"Compare base and tuned: dpo-workbench compare {run.id}",
         f"Next: dpo-workbench score {run.id}",
     ]

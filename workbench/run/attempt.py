@@ -10,9 +10,8 @@ from typing import Any
 from workbench.base.files import amount, is_number
 from workbench.run.metrics import MetricsReader, is_step
 from workbench.run.record import RunRecord
+from workbench.run.stage_totals import TIME_NAMES
 
-TIME_NAMES = ("data", "forward", "backward", "optimizer", "eval", "save", "other")
-"""What a stage spends its time on: the metrics `seconds/NAME`."""
 OUTLIER_WINDOWS = 5
 OUTLIER_FACTOR = 20.0
 """A step so many times slower than the median was no step: the machine slept, or was stopped."""

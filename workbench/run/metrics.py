@@ -9,6 +9,7 @@ from workbench.base.files import is_number
 from workbench.base.tail import LineTail, parse_json_objects
 from workbench.run.curves import Curve, Points
 from workbench.run.directory import RunDirectory
+from workbench.run.stage_totals import Totals
 
 NOT_METRICS = frozenset(("time", "stage", "step", "event", "non_finite", "epoch"))
 CHUNKS_PER_POLL = 8
@@ -31,6 +32,7 @@ class MetricsReader:
         recent: The last log records, without those that a resume superseded.
         events: Stage starts, resumes, checkpoints and the end; not the progress messages.
         latest: The newest value of each metric in the newest stage.
+        totals: What the records of each stage add up to, superseded ones included.
         faults: `(stage, step, metric)` of the last non-finite values.
         more: The last poll left something in the file for the next one.
     """
@@ -45,6 +47,7 @@ class MetricsReader:
         self.events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
         self.latest: dict[str, float] = {}
         self.faults: deque[tuple[str, int, str]] = deque(maxlen=KEPT_FAULTS)
+        self.totals = Totals()
         self._curves: dict[str, dict[str, Curve]] = {}
         self._stage = ""
         self._begun = ""
@@ -76,6 +79,7 @@ class MetricsReader:
         self._tail.skip_to_last(byte_count)
 
     def _take(self, record: dict[str, Any]) -> None:
+        self.totals.take(record)
         if "event" in record:
             self._take_event(record)
             return
