@@ -216,7 +216,7 @@ def test_ctrl_c_leaves_the_training_alone(
     assert main(["resume", "last"]) == 130
     assert capsys.readouterr().err == (
         "The training goes on.\n"
-        f"  watch it: dpo-workbench logs -f {run.id}\n"
+        f"  watch it: dpo-workbench watch {run.id}\n"
         f"  stop it:  dpo-workbench stop {run.id}\n"
         "  the app:  dpo-workbench\n"
     )
