@@ -69,6 +69,24 @@ def test_the_shares_of_a_long_run_are_exact(run: RunDirectory) -> None:
     assert shares(read(run), "dpo")["save"] == pytest.approx(0.5)
 
 
+def test_totals_are_the_same_however_the_file_is_read(run: RunDirectory, tmp_path: Path) -> None:
+    """Many records at once are taken by columns, those of a live run one by one."""
+    train(run, 1, 35, 0.0)
+    train(run, 21, 40, 30_000.0)
+    live = RunDirectory(tmp_path / "live")
+    live.path.mkdir()
+    follower = MetricsReader(live)
+    for line in run.metrics.read_text().splitlines():
+        with live.metrics.open("a") as file:
+            file.write(f"{line}\n")
+        follower.poll()
+    at_once, followed = read(run).totals.stages["dpo"], follower.totals.stages["dpo"]
+    assert at_once.seconds == pytest.approx(followed.seconds)
+    assert at_once.attempts == followed.attempts
+    for name in ("paced_tokens", "tokens_seconds", "paced_rows", "rows_seconds"):
+        assert getattr(at_once, name) == pytest.approx(getattr(followed, name)), name
+
+
 def test_a_pause_counts_for_nothing_and_work_done_twice_for_all(run: RunDirectory) -> None:
     train(run, 1, 20, 0.0)
     train(run, 11, 40, 30_000.0)

@@ -9,8 +9,8 @@ from typing import Any
 from workbench.base.files import amount
 from workbench.base.tail import LineTail, parse_json_objects
 from workbench.run.directory import RunDirectory
-from workbench.run.metrics import is_metric, is_step
 from workbench.run.record import RunRecord
+from workbench.run.stage_history import is_metric, is_step
 
 REACH_BYTES = 32 * 1024 * 1024
 KEPT = 512

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.base.files import amount, is_number
+
+if TYPE_CHECKING:
+    from workbench.run.stage_history import Rows
 
 TIME_NAMES = ("data", "forward", "backward", "optimizer", "eval", "save", "other")
 """What a stage spends its time on: the metrics `seconds/NAME`."""
@@ -66,6 +70,23 @@ class StageTotals:
             self.paced_rows += rows
             self.rows_seconds += spent
 
+    def add_rows(self, rows: Rows) -> None:
+        """Take such log records by columns; comes to the same as `add` of each."""
+        spent = 0.0
+        for name, key in _KEYS:
+            seconds = sum(_amounts(rows.metrics.get(key)))
+            self.seconds[name] += seconds
+            if name not in APART:
+                spent += seconds
+        tokens = rows.metrics.get("num_tokens")
+        if rows.times and tokens:
+            self._pace_tokens(spent, rows.times[-1], tokens[-1])
+        else:
+            self._last = None
+        if spent and (samples := sum(_amounts(rows.metrics.get("samples")))):
+            self.paced_rows += samples
+            self.rows_seconds += spent
+
     def _pace_tokens(self, spent: float, when: float, tokens: float) -> None:
         if self._last is not None:
             gained, passed = tokens - self._last[1], spent or when - self._last[0]
@@ -84,13 +105,9 @@ class Totals:
     def take(self, record: Mapping[str, Any]) -> None:
         """Take a record: an event, or values of a step."""
         stage = record.get("stage")
-        if not isinstance(stage, str):
-            return
-        known = self.stages.get(stage)
+        known = self._stage(stage) if isinstance(stage, str) else None
         if known is None:
-            if len(self.stages) >= MAX_STAGES:
-                return
-            known = self.stages[stage] = StageTotals()
+            return
         when = amount(record, "time")
         if when and record.get("event") == "stage":
             known.begin(when)
@@ -98,3 +115,24 @@ class Totals:
             known.heard(when)
         if "loss" in record and "event" not in record:
             known.add(record)
+
+    def take_rows(self, stage: str, rows: Rows) -> None:
+        """Take log records of a stage by columns."""
+        if (known := self._stage(stage)) is None:
+            return
+        if rows.times:
+            known.heard(rows.times[-1])
+        if "loss" in rows.metrics:
+            known.add_rows(rows)
+
+    def _stage(self, name: str) -> StageTotals | None:
+        if name not in self.stages and len(self.stages) < MAX_STAGES:
+            self.stages[name] = StageTotals()
+        return self.stages.get(name)
+
+
+def _amounts(column: array[float] | None) -> Iterable[float]:
+    """The positive numbers of a column that can be seconds or counts."""
+    if not column or (min(column) >= 0.0 and max(column) < MOST_SECONDS):
+        return column or ()
+    return (value for value in column if 0.0 < value < MOST_SECONDS)
