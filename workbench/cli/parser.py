@@ -9,6 +9,7 @@ from workbench.cli.number_types import count
 from workbench.cli.parser_base import RUN_HELP, Commands, command
 from workbench.cli.parser_data import add_data
 from workbench.cli.parser_judging import add_judging
+from workbench.cli.parser_machine import add_machine
 from workbench.cli.parser_watch import add_watching
 
 # Also `workbench.recipe.schema.STAGES`; that room reads YAML and the whole schema.
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_queue(commands)
     add_judging(commands)
     _add_models(commands)
+    add_machine(commands)
     return parser
 
 

@@ -65,6 +65,11 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def machine(self) -> Path:
+        """What the run took of the machine, a line every some seconds."""
+        return self.path / "machine.jsonl"
+
+    @property
     def log(self) -> Path:
         return self.path / "train.log"
 

@@ -178,10 +178,6 @@ def _energy(run: RunDirectory, totals: StageTotals, energy: Energy | None) -> fl
 
 def logged_energy(run: RunDirectory, begin: float, end: float) -> float | None:
     """Watt hours of a run between two moments, as far as its machine told them."""
-    from importlib import import_module
+    from workbench.run.machine.log import stage_energy
 
-    try:
-        log = import_module("workbench.run.machine.log")
-    except ImportError:
-        return None
-    return _number(log.stage_energy(run, begin, end))
+    return stage_energy(run, begin, end)
