@@ -215,10 +215,22 @@ def test_foreign_records_are_inert_or_left_out(tmp_path: Any) -> None:
     assert max(map(len, said)) <= 80
 
 
-def test_findings_are_told_with_their_advice() -> None:
-    values = {"rule": "x", "severity": "warning", "title": "Saturated", "evidence": "Since 40."}
-    item = Item("finding", values={**values, "change": "Lower", "key": "dpo.beta"})
-    assert describe(item) == "warning: Saturated. Since 40. Lower dpo.beta"
+def test_what_the_doctor_finds_is_told_with_its_advice(
+    make_run: MakeRun, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run("running", max_steps=400)
+    write(run, 0, event="stage", max_steps=400)
+    rows = ({"loss": 0.9, "rewards/margins": -0.5, "rewards/accuracies": 0.2, "samples": 8},) * 200
+    turns = Turns(
+        run, lambda: [write(run, step, step=step, **row) for step, row in enumerate(rows, start=1)]
+    )
+    assert watch(monkeypatch, turns) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"(alarm|warning): .+ \((since|at) dpo step \d+\)\. .+ -> ", shown)
+
+
+def test_hints_of_the_doctor_are_left_to_status() -> None:
+    assert describe(Item("finding", values={"severity": "hint", "title": "Slow"})) == ""
 
 
 def test_notes_and_states_are_told_once(tmp_path: Any) -> None:

@@ -15,6 +15,7 @@ from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.tail import LineTail, read_small
 from workbench.base.text import clean
+from workbench.cli import health_text
 from workbench.cli.announce import Announcer
 from workbench.cli.execute import BAD_USAGE, DONE, FAILED
 from workbench.cli.output import (
@@ -30,11 +31,12 @@ from workbench.cli.output import (
 from workbench.cli.queue import leave_queue, state_words, wake
 from workbench.cli.summaries import read_end, summaries_json, summary_lines
 from workbench.run.directory import RunDirectory, find_run, list_runs
+from workbench.run.health import examine_run
 from workbench.run.launch import delete, describe_error, stop
 from workbench.run.lineage import describe_lineage
 from workbench.run.metrics import MetricsReader
 from workbench.run.queue import Queue
-from workbench.run.record import RunRecord, is_active, read_record
+from workbench.run.record import RunRecord, has_ended, is_active, read_record
 from workbench.run.states import label
 from workbench.run.trust import distrust
 
@@ -101,9 +103,16 @@ def status(arguments: argparse.Namespace, paths: Paths) -> int:
             print(f"{name:<8} {one_line(value)}")
     for name, metric in _latest(run).items():
         print(f"  {one_line(name):<28} {number(metric)}")
+    _print_health(run, record)
     _print_results(run, record)
     _print_error(record)
     return DONE
+
+
+def _print_health(run: RunDirectory, record: RunRecord) -> None:
+    findings = examine_run(run)
+    if findings or record.step:
+        print("\n".join(health_text.lines(findings, ended=has_ended(record))))
 
 
 def _elapsed(record: RunRecord) -> str:
@@ -120,12 +129,13 @@ def _latest(run: RunDirectory) -> dict[str, float]:
 
 
 def run_json(run: RunDirectory, record: RunRecord) -> dict[str, Any]:
-    """A run as `--json` shows it: its record, folder, last metrics, checkpoints and scores."""
+    """A run as `--json` shows it: its record, folder, last metrics, health, checkpoints, scores."""
     return {
         **asdict(record),
         "path": run.path,
         "distrust": distrust(run, record),
         "metrics": _latest(run),
+        "health": [asdict(finding) for finding in examine_run(run)],
         "checkpoints": {stage: run.checkpoints(stage) for stage in record.stages},
         "scores": read_scores(run),
         "summary": summaries_json(run, record, read_end(run)),

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from importlib import import_module
 from typing import Any
 
 from workbench.base.files import json_safe
@@ -28,7 +27,7 @@ from workbench.cli.train import detached
 from workbench.cli.watch_items import History, Item, Items
 from workbench.cli.watch_lines import JsonLines, TextLines
 from workbench.run.directory import RunDirectory, find_run
-from workbench.run.metrics import MetricsReader
+from workbench.run.health import Doctor
 from workbench.run.queue import Queue
 from workbench.run.record import RunRecord, is_active, read_record
 
@@ -118,7 +117,8 @@ class Watcher:
         self._every = every
         self._clock = clock
         self._items = Items(run)
-        self._findings: set[tuple[str, str]] = set()
+        self._doctor: Doctor | None = None
+        self._told: set[tuple[str, str]] = set()
         self._spare: Item | None = None
         self._said = self._examined = -1e9
 
@@ -143,26 +143,17 @@ class Watcher:
             self._spare, self._said = None, now
         if over or now - self._examined >= EXAMINE_SECONDS:
             self._examined = now
-            self._examine(look.reader)
+            self._examine(look)
         for item in self._items.changes(look.record):
             self._shown.show(item)
 
     def _show(self, item: Item, look: Look) -> None:
         self._shown.show(item, look.left if item.kind == "metrics" else None)
 
-    def _examine(self, reader: MetricsReader) -> None:
-        for found in findings(self._run, reader):
-            key = (str(found.get("rule")), str(found.get("stage")))
-            if key not in self._findings:
-                self._findings.add(key)
-                stage, step = str(found.get("stage") or ""), int(found.get("step") or 0)
-                self._shown.show(Item("finding", 0.0, stage, step, values=found))
-
-
-def findings(run: RunDirectory, reader: MetricsReader) -> list[dict[str, Any]]:
-    """What the doctor of runs has found."""
-    try:
-        health = import_module("workbench.run.health")
-    except ImportError:
-        return []
-    return [asdict(found) for found in health.examine_run(run, reader)]
+    def _examine(self, look: Look) -> None:
+        self._doctor = self._doctor or Doctor(self._run, look.reader)
+        for found in self._doctor.look(look.record):
+            if (key := (found.rule, found.stage)) not in self._told:
+                self._told.add(key)
+                values = {**asdict(found), "since": found.since, "advice": found.advice}
+                self._shown.show(Item("finding", 0.0, found.stage, found.step, values=values))

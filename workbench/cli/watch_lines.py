@@ -19,6 +19,7 @@ from workbench.run.states import label
 CLOCK_CELLS = 8
 INSET = " " * (CLOCK_CELLS + 2)
 LONGEST_CHARACTERS = 1000
+FINDING = ("severity", "title", "since", "evidence", "advice")
 
 
 class TextLines:
@@ -108,9 +109,10 @@ def _event(item: Item) -> str:
 
 
 def _finding(values: Mapping[str, Any]) -> str:
-    title, evidence = str(values.get("title", "")), str(values.get("evidence", ""))
-    advice = " ".join(str(values.get(name) or "") for name in ("change", "key")).strip()
-    return f"{values.get('severity')}: {title}. {evidence} {advice}".strip()
+    if values.get("severity") == "hint":
+        return ""
+    severity, title, since, evidence, advice = (str(values.get(name) or "") for name in FINDING)
+    return f"{severity}: {title} ({since}). {evidence} -> {advice}"
 
 
 def _place(item: Item) -> str:

@@ -16,6 +16,7 @@ from workbench.judge.vote_results import VoteResults, results
 from workbench.judge.votes import load_votes
 from workbench.run.curves import Points
 from workbench.run.directory import RunDirectory
+from workbench.run.health import Finding, examine_run
 from workbench.run.launch import describe_error
 from workbench.run.lineage import describe_lineage
 from workbench.run.metrics import MetricsReader
@@ -41,6 +42,7 @@ class Facts:
         stages: What each stage took and reached.
         answering: Seconds that answers at checkpoints took.
         problems: What went wrong, one sentence each.
+        findings: What the rules on its metrics found, worst first.
     """
 
     run: str
@@ -59,6 +61,7 @@ class Facts:
     answering: float = 0.0
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    findings: tuple[Finding, ...] = ()
 
 
 def collect(run: RunDirectory) -> Facts:
@@ -88,6 +91,7 @@ def collect(run: RunDirectory) -> Facts:
         answering=sum(_seconds(event) for event in metrics.events),
         problems=tuple(map(redact, _problems(record, metrics))),
         notes=tuple(redact(str(note)) for note in record.notes),
+        findings=examine_run(run, metrics),
     )
 
 

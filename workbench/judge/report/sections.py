@@ -18,6 +18,7 @@ from workbench.judge.report.blocks import (
     Table,
 )
 from workbench.judge.report.collect import Facts
+from workbench.judge.report.health import health_blocks
 from workbench.judge.report.judged import judged_sections
 from workbench.judge.report.svg import Chart, Series
 from workbench.judge.report.words import duration, inner, moment, size, verdict
@@ -59,6 +60,7 @@ def build(facts: Facts) -> Document:
     ]
     sections = [
         *judged_sections(facts),
+        Section("health", "Health", health_blocks(facts)),
         Section("curves", "Curves", _curves(facts)),
         Section("cost", "Time, memory and energy", _cost(facts)),
         Section("recipe", "Recipe", [Code(facts.recipe)] if facts.recipe else []),
