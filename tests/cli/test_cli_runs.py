@@ -69,8 +69,8 @@ def test_status_of_a_finished_run(
     assert "took     5:00\n" in out
     assert "  loss                         0.412\n" in out
     assert (
-        "  dpo  4:12  40 steps  train loss 0.412  held-out accuracy 0.91  margin 1.50"
-        "  peak memory 1.2 GB\n"
+        "  dpo   40 steps in 4:12, peak memory 1.2 GB\n"
+        "        mean loss 0.412; loss 0.412; held-out accuracy 0.912, margin 1.5\n"
     ) in out
 
 

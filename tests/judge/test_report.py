@@ -110,6 +110,15 @@ def test_it_says_what_is_known_and_how_to_know_more(run: RunDirectory) -> None:
     assert "# A comment that stays." in page
 
 
+def test_it_says_what_the_time_was_spent_on(run: RunDirectory) -> None:
+    spent = {"seconds/forward": 6.0, "seconds/backward": 3.0, "seconds/eval": 1.0, "samples": 8}
+    append_json(run.metrics, {"time": 9.0, "stage": "dpo", "step": 5, "loss": 0.2, **spent})
+    text = as_markdown(build(collect(run)))
+    shown = next(line for line in text.splitlines() if "60 %" in line)
+    # In the order of TIME_NAMES: data, forward, backward, optimizer, eval, save, other.
+    assert re.findall(r"\d+ %", shown) == ["0 %", "60 %", "30 %", "0 %", "10 %", "0 %", "0 %"]
+
+
 def test_an_empty_run_still_has_a_report(paths: Paths) -> None:
     run = RunDirectory(paths.runs / "20270101-000000-empty-0000")
     run.path.mkdir(parents=True)

@@ -10,6 +10,7 @@ from workbench.cli.parser_base import RUN_HELP, Commands, command
 from workbench.cli.parser_data import add_data
 from workbench.cli.parser_judging import add_judging
 from workbench.cli.parser_machine import add_machine
+from workbench.cli.parser_watch import add_watching
 
 # Also `workbench.recipe.schema.STAGES`; that room reads YAML and the whole schema.
 STAGES = ("sft", "dpo")
@@ -32,6 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument(
+        "--ascii", action="store_true", help="draw the app with plain characters only"
+    )
     parser.set_defaults(handler="app:open_app")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_training(commands)
@@ -39,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_data(commands)
     _add_exchange(commands)
     _add_runs(commands)
+    add_watching(commands)
     _add_queue(commands)
     add_judging(commands)
     _add_models(commands)

@@ -29,6 +29,7 @@ from workbench.cli.output import (
     table,
 )
 from workbench.cli.queue import leave_queue, state_words, wake
+from workbench.cli.summaries import read_end, summaries_json, summary_lines
 from workbench.run.directory import RunDirectory, find_run, list_runs
 from workbench.run.health import examine_run
 from workbench.run.launch import delete, describe_error, stop
@@ -103,7 +104,7 @@ def status(arguments: argparse.Namespace, paths: Paths) -> int:
     for name, metric in _latest(run).items():
         print(f"  {one_line(name):<28} {number(metric)}")
     _print_health(run, record)
-    _print_results(record)
+    _print_results(run, record)
     _print_error(record)
     return DONE
 
@@ -137,6 +138,7 @@ def run_json(run: RunDirectory, record: RunRecord) -> dict[str, Any]:
         "health": [asdict(finding) for finding in examine_run(run)],
         "checkpoints": {stage: run.checkpoints(stage) for stage in record.stages},
         "scores": read_scores(run),
+        "summary": summaries_json(run, record, read_end(run)),
     }
 
 
@@ -153,16 +155,16 @@ def print_summary(run: RunDirectory, record: RunRecord) -> None:
     """A few lines on a run that has ended, and the command that comes next."""
     took = _elapsed(record)
     print(f"{run.id} {label(record.state)}{f' after {took}' if took else ''}")
-    _print_results(record)
+    _print_results(run, record)
     if record.state == "finished":
         print(f"Compare base and tuned: dpo-workbench compare {run.id}")
     elif record.state == "stopped":
         print(f"Go on from step {record.step}: dpo-workbench resume {run.id}")
 
 
-def _print_results(record: RunRecord) -> None:
-    for stage, result in record.results.items():
-        print(f"  {one_line(stage):<4} {'  '.join(result_parts(result))}")
+def _print_results(run: RunDirectory, record: RunRecord) -> None:
+    for line in summary_lines(run, record, read_end(run)):
+        print(line)
 
 
 def result_parts(result: dict[str, Any]) -> list[str]:

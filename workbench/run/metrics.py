@@ -22,6 +22,7 @@ from workbench.run.stage_history import (
     is_metric,
     is_step,
 )
+from workbench.run.stage_totals import Totals
 from workbench.run.step_index import Piece, StepIndex, read_lines_between
 
 __all__ = ["MAX_NAMES", "MetricsReader", "is_metric", "is_step"]
@@ -52,6 +53,7 @@ class MetricsReader:
         recent: The last log records, without those that a resume superseded.
         events: Stage starts, resumes, checkpoints and the end; not the progress messages.
         latest: The newest value of each metric in the newest stage.
+        totals: What the records of each stage add up to, superseded ones included.
         faults: `(stage, step, metric)` of the last non-finite values.
         more: The last poll left something in the file for the next one.
     """
@@ -69,6 +71,7 @@ class MetricsReader:
         self.events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
         self.latest: dict[str, float] = {}
         self.faults: deque[tuple[str, int, str]] = deque(maxlen=KEPT_FAULTS)
+        self.totals = Totals()
         self._stages: dict[str, StageHistory] = {}
         self._budget = Budget()
         self._index = StepIndex()
@@ -143,11 +146,13 @@ class MetricsReader:
         if lasts is None:
             return False
         self._index.note(stage, columns.steps[0], columns.steps[-1])
+        self.totals.take_rows(stage, columns)
         self.recent.extend(rows[-RECENT_ROWS:])
         self.latest.update(lasts)
         return True
 
     def _take(self, record: dict[str, Any]) -> None:
+        self.totals.take(record)
         if "event" in record:
             self._take_event(record)
             return

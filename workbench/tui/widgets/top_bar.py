@@ -44,6 +44,7 @@ class TopBar(Horizontal):
     def __init__(self, active: str) -> None:
         super().__init__()
         self._active = active
+        self._hint = Content("")
 
     def compose(self) -> ComposeResult:
         """Name, four tabs, hint."""
@@ -54,4 +55,6 @@ class TopBar(Horizontal):
 
     def show_live(self, hint: Content) -> None:
         """Show what trains, on the right."""
-        self.query_one("#live", Static).update(hint)
+        if not hint.is_same(self._hint):
+            self._hint = hint
+            self.query_one("#live", Static).update(hint)
