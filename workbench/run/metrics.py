@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from typing import Any, TypeGuard
+from collections.abc import Callable
+from typing import Any, Literal
 
-from workbench.base.files import is_number
-from workbench.base.tail import LineTail, parse_json_objects
-from workbench.run.curves import Curve, Points
+from workbench.base.tail import LineTail, parse_json_line
+from workbench.run.axes import Axis
+from workbench.run.curves import LIMIT_POINTS, Curve, Points
 from workbench.run.directory import RunDirectory
+from workbench.run.marks import Mark
+from workbench.run.stage_history import (
+    MAX_NAMES,
+    Budget,
+    StageHistory,
+    as_columns,
+    as_number,
+    is_step,
+)
 
-NOT_METRICS = frozenset(("time", "stage", "step", "event", "non_finite", "epoch"))
-CHUNKS_PER_POLL = 8
+__all__ = ["MetricsReader", "is_step"]
+
+POLL_SECONDS = 0.08
+FIRST_CHUNKS = 4
+"""The first curves come soon."""
+FEW_ROWS = 4
+"""So many rows are read faster one by one."""
 RECENT_ROWS = 200
 KEPT_EVENTS = 1000
 KEPT_FAULTS = 200
 RATE_ROWS = 20
-MAX_NAMES = 512
 MAX_STAGES = 16
-MAX_STEP = 2**53
 
 
 class MetricsReader:
     """Follows a run's metrics; opening an old run and following a live one are the same.
 
     Its memory does not grow with the run: curves are thinned (`Curve`), of the records only
-    the last ones are kept.
+    the last ones are kept. Records with the same entries that follow each other are taken by
+    columns, which comes to the same as one by one.
 
     Attributes:
         recent: The last log records, without those that a resume superseded.
@@ -35,8 +50,10 @@ class MetricsReader:
         more: The last poll left something in the file for the next one.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._tail = LineTail(run.metrics)
+        self._clock = clock
+        self._polled = False
         self.more = False
         self._clear()
 
@@ -45,23 +62,28 @@ class MetricsReader:
         self.events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
         self.latest: dict[str, float] = {}
         self.faults: deque[tuple[str, int, str]] = deque(maxlen=KEPT_FAULTS)
-        self._curves: dict[str, dict[str, Curve]] = {}
+        self._stages: dict[str, StageHistory] = {}
+        self._budget = Budget()
         self._stage = ""
         self._begun = ""
 
     def poll(self) -> bool:
-        """Read what is new, at most a few megabytes; whether there was anything."""
+        """Read what is new, for about `POLL_SECONDS` at most; whether there was anything."""
         changed = False
-        for _ in range(CHUNKS_PER_POLL):
-            lines = self._tail.read()
+        end = self._clock() + POLL_SECONDS
+        chunks = 0
+        while True:
+            # Reading lets other threads work, so chunks are small.
+            lines = self._tail.read_lines()
             if self._tail.restarted:
                 self._clear()
             changed = changed or bool(lines) or self._tail.restarted
-            for line in lines:
-                for record in parse_json_objects(line):
-                    self._take(record)
-            if not self._tail.more:
+            self._take_lines(lines)
+            chunks += 1
+            full = chunks == FIRST_CHUNKS and not self._polled
+            if not self._tail.more or full or self._clock() >= end:
                 break
+        self._polled = True
         self.more = self._tail.more
         return changed
 
@@ -75,6 +97,43 @@ class MetricsReader:
         """Begin near the end of the file: for where only the newest values are wanted."""
         self._tail.skip_to_last(byte_count)
 
+    def _take_lines(self, lines: list[bytes]) -> None:
+        rows: list[dict[str, Any]] = []
+        entries: tuple[str, ...] = ()
+        for line in lines:
+            for record in parse_json_line(line):
+                names = tuple(record)
+                if names != entries:
+                    self._take_alike(rows)
+                    rows, entries = [], names
+                rows.append(record)
+        self._take_alike(rows)
+
+    def _take_alike(self, rows: list[dict[str, Any]]) -> None:
+        """Take records with the same entries in the same order."""
+        start = 0
+        if len(rows) > FEW_ROWS:
+            # The first one settles which stage it is and which metrics there are.
+            self._take(rows[0])
+            start = len(rows) if self._take_columns(rows[1:]) else 1
+        for record in rows[start:]:
+            self._take(record)
+
+    def _take_columns(self, rows: list[dict[str, Any]]) -> bool:
+        stage = rows[0].get("stage")
+        if not isinstance(stage, str) or stage != self._stage or stage == self._begun:
+            return False
+        history = self._stages.get(stage)
+        columns = as_columns(rows) if history else None
+        if history is None or columns is None:
+            return False
+        lasts = history.add_rows(columns)
+        if lasts is None:
+            return False
+        self.recent.extend(rows[-RECENT_ROWS:])
+        self.latest.update(lasts)
+        return True
+
     def _take(self, record: dict[str, Any]) -> None:
         if "event" in record:
             self._take_event(record)
@@ -85,50 +144,56 @@ class MetricsReader:
         if stage == self._begun:
             # The stage has begun anew, without a checkpoint to go on from.
             self._supersede(stage, -1)
+            if stage in self._stages:
+                self._stages[stage].begin_anew()
         if stage != self._stage:
             self._stage, self.latest = stage, {}
-        curves = self._curves.get(stage)
-        if curves is None:
-            if len(self._curves) >= MAX_STAGES:
-                return
-            curves = self._curves[stage] = {}
+        history = self._history(stage)
+        if history is None:
+            return
         self.recent.append(record)
         faults = record.get("non_finite")
         if isinstance(faults, list):
             self.faults += [(stage, step, str(name)) for name in faults[:MAX_NAMES]]
-        for name, value in record.items():
-            if is_metric(name, value):
-                self._add(curves, name, step, float(value))
+        self.latest.update(history.add_row(step, record))
 
-    def _add(self, curves: dict[str, Curve], name: str, step: int, value: float) -> None:
-        curve = curves.get(name)
-        if curve is None:
-            if len(curves) >= MAX_NAMES:
-                return
-            curve = curves[name] = Curve()
-        curve.add(step, value)
-        self.latest[name] = value
+    def _history(self, stage: str) -> StageHistory | None:
+        if stage not in self._stages and len(self._stages) < MAX_STAGES:
+            self._stages[stage] = StageHistory(self._budget)
+        return self._stages.get(stage)
 
     def _take_event(self, record: dict[str, Any]) -> None:
         kind, stage = record["event"], record.get("stage")
         if kind == "progress":
             return
         self.events.append(record)
+        when = as_number(record.get("time"))
         if kind == "stage":
             self.latest = {}
             self._stage = self._begun = str(stage)
-        elif kind == "resume" and isinstance(stage, str):
-            step = record.get("step", 0)
-            self._supersede(stage, step if is_step(step) else 0)
+        elif kind == "end":
+            stage = self._stage
+        history = self._history(stage) if isinstance(stage, str) else None
+        step = record.get("step", 0)
+        step = step if is_step(step) else 0
+        if kind == "resume" and isinstance(stage, str):
+            self._supersede(stage, step)
+        if history is None:
+            return
+        if kind == "stage":
+            history.begin(when)
+        elif kind == "resume":
+            history.go_on(step, when)
+            self.latest = history.lasts()
+        elif kind == "checkpoint":
+            history.checkpoint(step, when)
+        elif kind == "end":
+            history.end(record.get("state"), when)
 
     def _supersede(self, stage: str, last_step: int) -> None:
         """Steps behind the checkpoint are trained again: forget their first attempt."""
         self._begun = ""
-        curves = self._curves.get(stage, {})
-        for curve in curves.values():
-            curve.forget_after(last_step)
-        for name in [name for name, curve in curves.items() if not len(curve)]:
-            del curves[name]
+        self.latest = {}
         self.recent = deque(
             (row for row in self.recent if row["stage"] != stage or row["step"] <= last_step),
             RECENT_ROWS,
@@ -137,16 +202,19 @@ class MetricsReader:
             (fault for fault in self.faults if fault[0] != stage or fault[1] <= last_step),
             KEPT_FAULTS,
         )
-        lasts = ((name, curve.last) for name, curve in curves.items())
-        self.latest = {name: last for name, last in lasts if last is not None}
+
+    def _curve(self, name: str, stage: str) -> Curve | None:
+        history = self._stages.get(stage)
+        return history.curves.get(name) if history else None
 
     def stages(self) -> list[str]:
         """The stages that have logged something, in their order."""
-        return [stage for stage, curves in self._curves.items() if curves]
+        return [stage for stage, history in self._stages.items() if history.curves]
 
     def names(self) -> list[str]:
         """All metrics seen, in the order of their first appearance."""
-        return list(dict.fromkeys(name for curves in self._curves.values() for name in curves))
+        histories = self._stages.values()
+        return list(dict.fromkeys(name for history in histories for name in history.curves))
 
     def points(self, name: str, stage: str | None = None) -> Points:
         """`(step, value)` of a metric, finite values only, of one stage or of all in turn.
@@ -154,13 +222,50 @@ class MetricsReader:
         A bounded number: see `Curve`.
         """
         if stage is not None:
-            curve = self._curves.get(stage, {}).get(name)
+            curve = self._curve(name, stage)
             return curve.points() if curve else ()
-        return tuple(point for known in self._curves for point in self.points(name, known))
+        return tuple(point for known in self._stages for point in self.points(name, known))
+
+    def window(
+        self, name: str, stage: str, low: float, high: float, limit: int = LIMIT_POINTS
+    ) -> Points:
+        """At most `limit` points between two steps, and one more on either side: see `Curve`."""
+        curve = self._curve(name, stage)
+        return curve.window(low, high, limit) if curve else ()
+
+    def exact_from(self, name: str, stage: str) -> int:
+        """The step from which on `window` has every point of a metric; before it, some."""
+        curve = self._curve(name, stage)
+        return curve.exact_from if curve else 0
+
+    def best(
+        self, name: str, stage: str, better: Literal["lower", "higher"] | None
+    ) -> tuple[float, int] | None:
+        """The best value of a metric in a stage and its step, the earliest of several."""
+        curve = self._curve(name, stage)
+        return curve.best(better) if curve and better else None
+
+    def sizes(self, stage: str) -> Points:
+        """How many rows (pairs in DPO) each point of a stage's training curves is a mean of."""
+        return self.points("samples", stage)
+
+    def axis(self, kind: str, stage: str) -> Axis:
+        """What the steps of a stage are worth; `kind` is one of `axes.AXES`.
+
+        `tokens` are `num_tokens`; `time` is seconds of training since the stage began, without
+        the pause before a resume.
+        """
+        history = self._stages.get(stage)
+        return history.axis(kind) if history else Axis(kind)
+
+    def marks(self, stage: str) -> tuple[Mark, ...]:
+        """Checkpoints, resumes, stops and the best evaluation of a stage, by step."""
+        history = self._stages.get(stage)
+        return history.all_marks() if history else ()
 
     def last(self, name: str, stage: str) -> float | None:
         """The value of a metric at the highest step of a stage; None before there is one."""
-        curve = self._curves.get(stage, {}).get(name)
+        curve = self._curve(name, stage)
         return curve.last if curve else None
 
     def resumes(self) -> list[tuple[str, int]]:
@@ -171,24 +276,20 @@ class MetricsReader:
             if event["event"] == "resume" and is_step(event.get("step"))
         ]
 
+    def pace_rows(self, stage: str) -> list[tuple[float, int]]:
+        """`(unix seconds, step)` of the last log records since the stage began or went on."""
+        history = self._stages.get(stage)
+        return list(history.pace) if history else []
+
+    def went_on(self, stage: str) -> tuple[float, int] | None:
+        """Unix seconds and step where a stage began or last went on; None where it is not told."""
+        history = self._stages.get(stage)
+        return history.went_on if history else None
+
     def steps_per_second(self, stage: str) -> float | None:
-        """The pace of the last log records of a stage; None while it is unknown."""
-        rows = [
-            (float(row["time"]), row["step"])
-            for row in self.recent
-            if row["stage"] == stage and is_number(row.get("time"))
-        ][-RATE_ROWS:]
+        """The pace of the last log records of a stage since it began or went on; None at first."""
+        rows = self.pace_rows(stage)[-RATE_ROWS:]
         if len(rows) < 2:
             return None
         seconds, steps = rows[-1][0] - rows[0][0], rows[-1][1] - rows[0][1]
         return steps / seconds if seconds > 0 and steps > 0 else None
-
-
-def is_step(value: Any) -> TypeGuard[int]:
-    """Whether a value is the number of an optimizer step."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_STEP
-
-
-def is_metric(name: str, value: Any) -> bool:
-    """Whether an entry of a log record is a metric with a finite value."""
-    return name not in NOT_METRICS and is_number(value)

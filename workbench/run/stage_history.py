@@ -1,0 +1,250 @@
+"""What a reader keeps of one stage: its curves, axes, marks and pace, by row or by columns."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, TypeGuard
+
+from workbench.base.files import is_number
+from workbench.run.axes import Axis, AxisCurve, TrainingClock, make_axis
+from workbench.run.curves import KEPT_POINTS, Curve
+from workbench.run.marks import BEST_METRIC, Mark, MarkList
+
+NOT_METRICS = frozenset(("time", "stage", "step", "event", "non_finite", "epoch"))
+PACE_ROWS = 200
+MAX_NAMES = 512
+MAX_STEP = 2**53
+BUDGET_POINTS = 2**21
+"""As many points (16 bytes each) all curves of a run keep together, where each keeps enough."""
+LEAST_POINTS = 1024
+
+
+class Budget:
+    """How many points each curve may keep, so that many names or stages cost no more memory."""
+
+    def __init__(self) -> None:
+        self._curves: list[Curve] = []
+        self._limit = KEPT_POINTS
+
+    def new_curve(self) -> Curve:
+        """A curve with a fair share; where shares shrink, those of all curves do."""
+        curve = Curve()
+        self._curves.append(curve)
+        while self._limit > LEAST_POINTS and self._limit * len(self._curves) > BUDGET_POINTS:
+            self._limit //= 2
+            for number, known in enumerate(self._curves):
+                known.restrict(self._share(number))
+        curve.restrict(self._share(len(self._curves) - 1))
+        return curve
+
+    def release(self, curve: Curve) -> None:
+        """The curve is gone; shares stay as they are."""
+        self._curves.remove(curve)
+
+    def _share(self, number: int) -> int:
+        # Curves that fill up together are not all thinned in the same moment.
+        return self._limit - number % 16 * (self._limit // 64)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Log records of one stage with the same entries, as columns.
+
+    Attributes:
+        steps: Rising.
+        times: Unix seconds; None where the records have none.
+        epochs: None where the records have none.
+        metrics: By name; finite.
+    """
+
+    steps: array[int]
+    times: array[float] | None
+    epochs: array[float] | None
+    metrics: dict[str, array[float]]
+
+
+class StageHistory:
+    """One stage of a run.
+
+    Attributes:
+        curves: By metric.
+        pace: `(unix seconds, step)` of the last log records since the stage began or went on.
+        went_on: Unix seconds and step where it began or went on; None where that is not told.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self.curves: dict[str, Curve] = {}
+        self.marks = MarkList()
+        self.pace: deque[tuple[float, int]] = deque(maxlen=PACE_ROWS)
+        self.went_on: tuple[float, int] | None = None
+        self._budget = budget
+        self._clock = TrainingClock()
+        self._seconds = AxisCurve()
+        self._epochs = AxisCurve()
+        self._last_step = 0
+
+    def add_row(self, step: int, row: dict[str, Any]) -> dict[str, float]:
+        """Take a log record; returns the metrics of it that were taken."""
+        self._last_step = max(self._last_step, step)
+        time, epoch = as_number(row.get("time")), as_number(row.get("epoch"))
+        if time is not None:
+            self._clock.see(time)
+            self._seconds.add(step, *self._clock.seconds([time]))
+            self.pace.append((time, step))
+        if epoch is not None:
+            self._epochs.add(step, epoch)
+        found = {name: float(value) for name, value in row.items() if is_metric(name, value)}
+        for name in [name for name in found if name not in self.curves]:
+            if len(self.curves) >= MAX_NAMES:
+                del found[name]
+            else:
+                self.curves[name] = self._budget.new_curve()
+        for name, value in found.items():
+            self.curves[name].add(step, value)
+        return found
+
+    def add_rows(self, rows: Rows) -> dict[str, float] | None:
+        """Take log records, as `add_row` of each; returns the last one's metrics.
+
+        None where only `add_row` can: a name is new, or steps are known already.
+        """
+        steps = rows.steps
+        known = {name: self.curves.get(name) for name in rows.metrics}
+        if None in known.values() and len(self.curves) < MAX_NAMES:
+            return None
+        taken = [(name, curve) for name, curve in known.items() if curve is not None]
+        if any(curve.last_step >= steps[0] for _, curve in taken):
+            return None
+        self._last_step = max(self._last_step, steps[-1])
+        if rows.times is not None:
+            self._clock.see(rows.times[0])
+            self._clock.see(rows.times[-1])
+            self._seconds.extend(steps, array("d", self._clock.seconds(rows.times)))
+            self.pace.extend(zip(rows.times[-PACE_ROWS:], steps[-PACE_ROWS:], strict=True))
+        if rows.epochs is not None:
+            self._epochs.extend(steps, rows.epochs)
+        for name, curve in taken:
+            curve.extend(steps, rows.metrics[name])
+        return {name: rows.metrics[name][-1] for name, _ in taken}
+
+    def begin(self, time: float | None) -> None:
+        """The stage begins, or is about to go on."""
+        self._clock.begin(time)
+        self.pace.clear()
+        self.went_on = None if time is None else (time, 0)
+
+    def begin_anew(self) -> None:
+        """What was trained before is forgotten."""
+        self._forget_after(-1)
+        self._clock.begin_anew()
+
+    def go_on(self, step: int, time: float | None) -> None:
+        """The stage goes on from a checkpoint; what lies behind it is forgotten."""
+        self._forget_after(step)
+        self._clock.go_on(time)
+        self.marks.resume(step)
+        self.pace.clear()
+        self.went_on = None if time is None else (time, step)
+
+    def checkpoint(self, step: int, time: float | None) -> None:
+        """A checkpoint was written."""
+        self.marks.checkpoint(step)
+        if time is not None:
+            self._clock.see(time)
+
+    def end(self, state: object, time: float | None) -> None:
+        """The run ended while this stage was the newest one."""
+        self.marks.stop(max(self._last_step, self.marks.last_step), state)
+        if time is not None:
+            self._clock.end(time)
+
+    def _forget_after(self, step: int) -> None:
+        for name, curve in list(self.curves.items()):
+            curve.forget_after(step)
+            if not len(curve):
+                self._budget.release(self.curves.pop(name))
+        self._seconds.forget_after(step)
+        self._epochs.forget_after(step)
+        self.marks.forget_after(step)
+        self._last_step = min(self._last_step, max(0, step))
+
+    def lasts(self) -> dict[str, float]:
+        """The newest value of each metric."""
+        values = ((name, curve.last) for name, curve in self.curves.items())
+        return {name: value for name, value in values if value is not None}
+
+    def axis(self, kind: str) -> Axis:
+        """An axis of the stage; see `AXES`."""
+        if kind == "time":
+            return make_axis(kind, self._seconds.points(), from_nothing=self._clock.known_start)
+        if kind == "epoch":
+            return make_axis(kind, self._epochs.points())
+        if kind == "tokens" and "num_tokens" in self.curves:
+            return make_axis(kind, self.curves["num_tokens"].points())
+        return Axis(kind)
+
+    def all_marks(self) -> tuple[Mark, ...]:
+        """Its marks by step."""
+        held_out = self.curves.get(BEST_METRIC)
+        return self.marks.all(held_out.points() if held_out else ())
+
+
+def is_step(value: Any) -> TypeGuard[int]:
+    """Whether a value is the number of an optimizer step."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_STEP
+
+
+def as_number(value: Any) -> float | None:
+    """A value read from JSON as a finite number; None where it is none."""
+    return float(value) if is_number(value) else None
+
+
+def is_metric(name: str, value: Any) -> bool:
+    """Whether an entry of a log record is a metric with a finite value."""
+    return name not in NOT_METRICS and is_number(value)
+
+
+def as_columns(records: Sequence[dict[str, Any]]) -> Rows | None:
+    """Log records as columns; None where they are not plain enough for that.
+
+    Plain are rising steps of one stage, and in each column numbers, all finite, or no number.
+
+    Args:
+        records: With the same entries in the same order.
+    """
+    columns = dict(zip(records[0], zip(*map(dict.values, records), strict=True), strict=True))
+    steps = columns.get("step", ())
+    if set(map(type, steps)) != {int} or "event" in columns or "non_finite" in columns:
+        return None
+    if steps[0] < 0 or steps[-1] >= MAX_STEP:
+        return None
+    if any(map(int.__ge__, steps, steps[1:])) or columns.get("stage", ()).count(
+        records[0].get("stage")
+    ) != len(steps):
+        return None
+    numbers: dict[str, array[float]] = {}
+    for name, column in columns.items():
+        if name in ("step", "stage"):
+            continue
+        types = set(map(type, column))
+        if types <= {int, float}:
+            values = _finite(column)
+            if values is None:
+                return None
+            numbers[name] = values
+        elif types & {int, float}:
+            return None
+    times, epochs = numbers.pop("time", None), numbers.pop("epoch", None)
+    return Rows(array("q", steps), times, epochs, numbers)
+
+
+def _finite(column: Sequence[float]) -> array[float] | None:
+    try:
+        # A sum beyond every float may come from finite values, but they are rare.
+        return array("d", column) if isfinite(sum(column)) else None
+    except OverflowError:
+        return None
