@@ -41,7 +41,8 @@ from workbench.tui.board import RunBoard
 from workbench.tui.charts import CHARTS, PLOTTED, failure, headline, progress, series, strip
 from workbench.tui.checking import check_text
 from workbench.tui.form import settings as form_settings
-from workbench.tui.plot import draw
+from workbench.tui.chart_picture import sketch
+from workbench.tui.chart_view import ChartView
 from workbench.tui.screens.runs import _cells, _story
 from workbench.tui.watching import RunView, RunWatcher
 
@@ -255,7 +256,7 @@ def show(view: RunView) -> None:
         assert clean(cell.plain) == cell.plain
     for points in view.points.values():
         for chart in CHARTS["dpo"]:
-            draw(series(chart, points), 40, 8)
+            sketch(series(chart, points), ChartView(), 40, 8)
 
 
 @fuzzed(60, writes=st.lists(st.tuples(st.booleans(), st.binary(max_size=80)), max_size=8))
