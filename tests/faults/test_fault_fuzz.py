@@ -29,7 +29,8 @@ from workbench.base.paths import Paths, is_safe_name, safe_name
 from workbench.base.problems import ProblemError
 from workbench.base.tail import LineTail, parse_json_objects, read_jsonl
 from workbench.base.text import clean
-from workbench.cli.runs import print_summary, runs, status
+from workbench.cli.history import runs
+from workbench.cli.runs import print_summary, status
 from workbench.recipe.recipe import SHIPPED, Recipe, load_recipe, resolve
 from workbench.recipe.yaml_edit import REMOVE, edit
 from workbench.recipe.yaml_file import parse
@@ -38,11 +39,11 @@ from workbench.run.launch import describe_error
 from workbench.run.metrics import MetricsReader
 from workbench.run.record import read_record
 from workbench.tui.board import RunBoard
+from workbench.tui.chart_picture import sketch
+from workbench.tui.chart_view import ChartView
 from workbench.tui.charts import CHARTS, PLOTTED, failure, headline, progress, series, strip
 from workbench.tui.checking import check_text
 from workbench.tui.form import settings as form_settings
-from workbench.tui.chart_picture import sketch
-from workbench.tui.chart_view import ChartView
 from workbench.tui.screens.runs import _cells, _story
 from workbench.tui.watching import RunView, RunWatcher
 
@@ -330,7 +331,8 @@ def test_any_record_is_shown(changes: dict[str, Any], cut: int, rubbish: bytes) 
         describe_error(record)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             for json_wanted in (False, True):
-                runs(argparse.Namespace(json=json_wanted), paths)
+                asked = {"where": ["sort:best:loss"], "sort": "", "columns": "beta"}
+                runs(argparse.Namespace(json=json_wanted, **asked), paths)
                 status(argparse.Namespace(run=run.id, json=json_wanted), paths)
             print_summary(run, record)
 

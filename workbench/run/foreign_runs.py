@@ -19,7 +19,7 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.base.tail import open_regular, read_small
 from workbench.base.text import clean
 from workbench.run.checkpoints import ADAPTER_CONFIG, STATE, checkpoint_folders, step_of
-from workbench.run.metrics import MAX_NAMES, is_step
+from workbench.run.stage_history import MAX_NAMES, is_step
 
 STATE_LIMIT_BYTES = 64 * 1024 * 1024
 CARD_BYTES = 64 * 1024
