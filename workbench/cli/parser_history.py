@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from workbench.cli.parser_base import RUN_HELP, Commands, command
 
+# Also `workbench.run.axes.AXES`.
+AXES = ("step", "epoch", "tokens", "time")
 # Also `workbench.run.query.HELP`; that room reads the whole schema.
 QUERY_HELP = """\
 what --where takes, all of it in one text or several:
@@ -49,6 +51,24 @@ def add_history(commands: Commands) -> None:
     note = command(commands, "note", "history:note", "write a run's note, or print it", json=True)
     note.add_argument("run", metavar="RUN", help=RUN_HELP)
     note.add_argument("text", metavar="TEXT", nargs="?", help="- reads it from stdin")
+    _add_overlay(commands)
+
+
+def _add_overlay(commands: Commands) -> None:
+    overlay = command(
+        commands, "overlay", "overlay:overlay", "which of several runs is best, and what differs"
+    )
+    overlay.add_argument("runs", metavar="RUN", nargs="+", help=RUN_HELP)
+    overlay.add_argument(
+        "--by", choices=AXES, default="step", help="what aligns them (default: step)"
+    )
+    overlay.add_argument("--stage", choices=("sft", "dpo"), help="default: the last they share")
+    overlay.add_argument(
+        "--metric", metavar="NAME", action="append", default=[], help="may be repeated"
+    )
+    how = overlay.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="print JSON; with --metric the curves too")
+    how.add_argument("--csv", action="store_true", help="print the curves, for a spreadsheet")
 
 
 def free_minus(argv: Sequence[str]) -> list[str]:

@@ -160,15 +160,18 @@ def outcomes_by_stage(run: RunDirectory) -> dict[str, Outcomes]:
     """Outcomes of each stage by itself. Reads all metrics, so call it from a thread."""
     reader = MetricsReader(run)
     reader.read_all()
-    found = {}
-    for stage in reader.stages():
-        lasts = {name: reader.last(name, stage) for name in reader.names()}
-        bests = {name: reader.best(name, stage, better(name)) for name in lasts}
-        found[stage] = Outcomes(
-            {name: last for name, last in lasts.items() if last is not None},
-            {name: best for name, best in bests.items() if best is not None},
-        )
-    return found
+    return {stage: outcomes_of_stage(reader, stage) for stage in reader.stages()}
+
+
+def outcomes_of_stage(reader: MetricsReader, stage: str) -> Outcomes:
+    """The final and the best values of one stage."""
+    lasts = {name: reader.last(name, stage) for name in reader.names()}
+    bests = {name: reader.best(name, stage, better(name)) for name in lasts}
+    return Outcomes(
+        {name: last for name, last in lasts.items() if last is not None},
+        {name: best for name, best in bests.items() if best is not None},
+        {name: stage for name, last in lasts.items() if last is not None},
+    )
 
 
 def value_of(facts: Facts, key: Key) -> Value:

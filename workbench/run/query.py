@@ -40,7 +40,7 @@ NUMBERS = ("step", "max_steps", "seconds", "created", "started", "finished")
 """Keys of numbers of a run; the last three are Unix times."""
 TIMES = ("created", "started", "finished")
 _TRAINED = (
-    "loss", "rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins",
+    "loss", "rewards/margins", "rewards/accuracies", "rewards/chosen", "rewards/rejected",
     "logps/chosen", "logps/rejected", "mean_token_accuracy", "entropy",
 )  # fmt: skip
 COMMON = (*_TRAINED, *(f"eval_{name}" for name in _TRAINED), "grad_norm", "tokens_per_second")
