@@ -44,7 +44,7 @@ from workbench.tui.chart_view import ChartView
 from workbench.tui.charts import CHARTS, PLOTTED, failure, headline, progress, series, strip
 from workbench.tui.checking import check_text
 from workbench.tui.form import settings as form_settings
-from workbench.tui.screens.runs import _cells, _story
+from workbench.tui.run_rows import cells, story
 from workbench.tui.watching import RunView, RunWatcher
 
 DEEP = __name__ == "__main__"
@@ -253,7 +253,7 @@ def show(view: RunView) -> None:
     row = view.row
     for content in (headline(view, row.stage), progress(view, NOW, 80), strip(view), failure(row)):
         assert clean(content.plain) == content.plain
-    for cell in (*_cells(row, NOW), _story(row, NOW)):
+    for cell in (*cells(row, NOW, True), story(row, NOW)):
         assert clean(cell.plain) == cell.plain
     for points in view.points.values():
         for chart in CHARTS["dpo"]:

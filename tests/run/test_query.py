@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from workbench.base.problems import ProblemError
 from workbench.run.query import (
-    HELP,
     Key,
     Value,
     fulfils,
@@ -145,11 +144,3 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     for term in query.terms:
         for value in (None, (), 0.5, True, "text", ("a", "b")):
             assert fulfils(term, value) in (True, False)
-
-
-def test_every_line_of_the_help_is_a_query() -> None:
-    for line in HELP.splitlines():
-        example = line.split("  ")[0]
-        if example == "step seconds created started finished":
-            continue
-        parse_query(example)

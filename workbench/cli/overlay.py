@@ -99,7 +99,7 @@ def _cells(line: Line, end: float | None) -> list[tuple[str, ...]]:
         values = [one[0] if one else None for one in line.best]
         steps = [f" @{one[1]}" if one else "" for one in line.best]
         rows.append(_row(line, "best", "best", values, steps))
-    if end is not None and line.at != line.final:
+    if end is not None and line.tells_at:
         rows.append(_row(line, f"at {_x(end)}", "at", line.at))
     return [row if place == 0 else ("", *row[1:]) for place, row in enumerate(rows)]
 

@@ -9,7 +9,6 @@ from workbench.cli.parser_base import RUN_HELP, Commands, command
 
 # Also `workbench.run.axes.AXES`.
 AXES = ("step", "epoch", "tokens", "time")
-# Also `workbench.run.query.HELP`; that room reads the whole schema.
 QUERY_HELP = """\
 what --where takes, all of it in one text or several:
   word              in the name, title, a tag or the id

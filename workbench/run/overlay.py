@@ -95,6 +95,11 @@ class Line:
     at: tuple[float | None, ...]
     winners: Mapping[str, frozenset[int]]
 
+    @property
+    def tells_at(self) -> bool:
+        """Whether `at` compares anything that `final` does not."""
+        return self.at != self.final and sum(value is not None for value in self.at) > 1
+
 
 @dataclass(frozen=True)
 class Overlay:

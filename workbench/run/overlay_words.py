@@ -68,12 +68,18 @@ def cautions(found: Overlay, stage: str) -> Iterator[str]:
     keys = [row.key for row in found.differences if row.group == stage]
     scale = [key for key in keys if key in SCALE_KEYS]
     if scale and stage == "dpo":
-        verb = "differs" if len(scale) == 1 else "differ"
         yield (
-            f"{' and '.join(scale)} {verb}: losses, rewards and margins are on other scales, "
+            f"{_differ(scale)}: losses, rewards and margins are on other scales, "
             "accuracies compare."
         )
     data = [key for key in keys if key in HELD_OUT_KEYS]
     if data:
-        verb = "differs" if len(data) == 1 else "differ"
-        yield f"{' and '.join(data)} {verb}: eval_ values may be of other rows."
+        yield f"{_differ(data)}: eval_ values may be of other rows."
+    unknown = [one.sign for one in found.members if one.record.imported]
+    if unknown and len(found.members) > 1:
+        yield f"nobody can tell which rows the eval_ values of {' and '.join(unknown)} are of."
+
+
+def _differ(keys: list[str]) -> str:
+    one = len(keys) == 1 and not keys[0].endswith("s")
+    return f"{' and '.join(keys)} {'differs' if one else 'differ'}"

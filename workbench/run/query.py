@@ -1,6 +1,6 @@
 """The words that choose and order runs: `beta>0.1 tag:baseline sort:-eval_rewards/margins`.
 
-The language is described by `HELP`, which every front end shows. A key is, in this order, one of
+`dpo-workbench runs --help` describes the language. A key is, in this order, one of
 `TEXTS` and `NUMBERS`, a setting of TRL, or a metric; `final:` and `best:` in front make it a metric
 in any case, `dpo.` or `sft.` names the stage.
 """
@@ -17,20 +17,6 @@ from typing import Literal
 
 from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.schema import STAGES, load_schema
-
-HELP = """\
-word              in the name, title, a tag or the id
-tag:base          a tag that begins so; also state: stage: id:
-model:llama       a text that holds it; also name: title: note:
-beta>0.1          a setting of the recipe: < <= > >= = != (TRL's default where it is not set)
-dpo.beta=0.1      of one stage; without it the last stage that has it
-loss_type=ipo     a setting that is no number
-rewards/margins>1 a metric's last value; eval_loss<0.6
-best:eval_loss<1  its best value; final:learning_rate its last one, since that is a setting too
-step seconds created started finished   numbers of the run; started>2026-02-01
-sort:loss         lowest first; sort:-loss highest first; any key
--tag:old          not what follows
-"""
 
 TEXTS = ("state", "tag", "stage", "id", "name", "title", "note", "model")
 """Keys of texts of a run."""
