@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -76,6 +78,27 @@ class Member:
         places = ((axis.at(step), value) for step, value in points)
         return tuple((x, value) for x, value in places if x is not None)
 
+    def reach(self, stage: str, by: str = "step") -> float | None:
+        """The highest x of any metric; None where the run never logged this axis."""
+        known = self.stages.get(stage)
+        if known is None or by not in known.axes:
+            return None
+        last = max((points[-1][0] for points in known.points.values()), default=None)
+        axis = known.axes[by]
+        if last is None or by == "step":
+            return last
+        return axis.at(last) or (axis.values[-1] if axis.values else None)
+
+    def value_at(self, metric: str, stage: str, by: str, x: float) -> float | None:
+        """The newest value of a metric that was logged up to an x."""
+        known = self.stages.get(stage)
+        if known is None or by not in known.axes:
+            return None
+        axis, points = known.axes[by], known.points.get(metric, ())
+        # Neither steps nor what they are worth ever fall.
+        place = bisect_right(points, x, key=lambda point: _worth(axis, point[0]))
+        return points[place - 1][1] if place else None
+
 
 @dataclass(frozen=True)
 class Line:
@@ -147,16 +170,9 @@ class Overlay:
 
     def common_end(self, stage: str, by: str = "step") -> float | None:
         """The highest x that all runs with this stage have reached; None where nobody can tell."""
-        ends = []
-        for member in self.members:
-            if stage not in member.stages:
-                continue
-            curves = (member.curve(name, stage, by) for name in member.stages[stage].points)
-            lasts = [curve[-1][0] for curve in curves if curve]
-            if not lasts:
-                return None
-            ends.append(max(lasts))
-        return min(ends, default=None)
+        ends = [member.reach(stage, by) for member in self.members if stage in member.stages]
+        known = [end for end in ends if end is not None]
+        return min(known) if known and len(known) == len(ends) else None
 
     def lines(
         self, stage: str, by: str = "step", metrics: Iterable[str] | None = None
@@ -178,8 +194,10 @@ class Overlay:
         ]
         final = tuple(one.final.get(name) for one in outcomes)
         best = tuple(one.best.get(name) for one in outcomes)
-        curves = (member.curve(name, stage, by) for member in self.members)
-        at = tuple(_value_at(curve, end) if end is not None else None for curve in curves)
+        at = tuple(
+            None if end is None else member.value_at(name, stage, by, end)
+            for member in self.members
+        )
         winners = {
             "final": best_of(name, final),
             "best": best_of(name, [one[0] if one else None for one in best]),
@@ -188,10 +206,12 @@ class Overlay:
         return Line(name, final, best, at, winners)
 
 
-def _value_at(curve: Curve, end: float) -> float | None:
-    """The newest value that was logged up to an x."""
-    known = [value for x, value in curve if x <= end]
-    return known[-1] if known else None
+def _worth(axis: Axis, step: int) -> float:
+    """What a step is worth; one before the axis begins nothing, one behind its end all and more."""
+    x = axis.at(step)
+    if x is not None:
+        return x
+    return -math.inf if axis.steps and step < axis.steps[0] else math.inf
 
 
 def best_of(metric: str, values: Sequence[float | None]) -> frozenset[int]:

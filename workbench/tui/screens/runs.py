@@ -137,10 +137,12 @@ class RunsScreen(WorkbenchScreen):
         """What is wrong with the query, or how many runs it leaves."""
         said = self.query_one("#said", Static)
         found = self._found
-        said.display = bool(self._query) and found is not None
-        if found is None or not said.display:
+        said.display = bool(self._query)
+        if not said.display:
             return
-        if found.problems:
+        if found is None:
+            said.update(plain("Looking at the runs ...", style="$muted"))
+        elif found.problems:
             said.update(plain(str(found.problems[0]), style="$warning"))
         else:
             of = f"{count} of {len(self.bench.rows)} runs"
