@@ -21,6 +21,7 @@ LOG_LINES = 2000
 LOG_START_BYTES = 262_144
 LINE_CHARACTERS = 2000
 LOG_CHUNKS_PER_LOOK = 4
+POLLS_PER_LOOK = 4
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class RunWatcher:
         self._log.skip_to_last(LOG_START_BYTES)
         self._points: dict[str, dict[str, Points]] = {}
         self._marks: dict[str, tuple[Mark, ...]] = {}
+        self._begun = False
         self._answered = self.wanted
         self._axes: dict[str, Axis] = {}
         self._detail: dict[str, Points] = {}
@@ -114,7 +116,7 @@ class RunWatcher:
 
         wanted = self.wanted
         record = read_record(self.run)
-        changed = self._metrics.poll()
+        changed = self._poll()
         if changed:
             self._points = self._curves()
             self._marks = {stage: self._metrics.marks(stage) for stage in self._points}
@@ -142,6 +144,16 @@ class RunWatcher:
             # Half a history would be judged as if it were the whole.
             findings=() if more else self._doctor.look(record),
         )
+
+    def _poll(self) -> bool:
+        """Read what is new; of a long history a little at first, then more at a time."""
+        changed = self._metrics.poll()
+        for _ in range(POLLS_PER_LOOK - 1 if self._begun else 0):
+            if not self._metrics.more:
+                break
+            changed = self._metrics.poll() or changed
+        self._begun = True
+        return changed
 
     def _curves(self) -> dict[str, dict[str, Points]]:
         names = self._metrics.names()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Grid, Vertical
+from textual.content import Content
 from textual.widgets import Log, Static
 
 from workbench.tui.board import RunRow
@@ -33,6 +35,7 @@ from workbench.tui.widgets.plot_panel import PlotPanel
 from workbench.tui.widgets.steady_input import SteadyInput
 
 LOOK_SECONDS = 1.0
+READING_SECONDS = 0.3
 PANELS = 9
 PAIR_COLUMNS, TRIPLE_COLUMNS = 76, 165
 GRID_LINES, TRIPLE_LINES = 28, 52
@@ -58,7 +61,8 @@ class MonitorScreen(ChartScreen):
         self._watcher: RunWatcher | None = None
         self._view: RunView | None = None
         self._looking = False
-        self._head_lines = 0
+        self._texts: dict[str, Content] = {}
+        self._drawn, self._skipped = 0.0, False
         self._stage = ""
 
     def compose_body(self) -> ComposeResult:
@@ -150,7 +154,18 @@ class MonitorScreen(ChartScreen):
             self._look()
             return
         old, self._view = self._view, view
-        if old is None or _differs(old, view):
+        self._received(old, view)
+        if view.more:
+            self._look()
+
+    def _received(self, old: RunView | None, view: RunView) -> None:
+        """Show what is new; a long history is drawn now and then while it is being read."""
+        reading = view.more and old is not None and not view.log
+        if reading and time.monotonic() < self._drawn + READING_SECONDS:
+            self._skipped = True
+            return
+        if self._skipped or old is None or _differs(old, view):
+            self._skipped, self._drawn = False, time.monotonic()
             stage = self.stage
             with self.app.batch_update():
                 if old is not None and old.row.stage != view.row.stage and not self._stage:
@@ -167,8 +182,6 @@ class MonitorScreen(ChartScreen):
             self.panel(self.deck.chosen).focus(scroll_visible=False)
         if old is None or old.row.state != view.row.state:
             self.refresh_bindings()
-        if view.more:
-            self._look()
 
     def _add_log(self, view: RunView) -> None:
         log = self.query_one(Log)
@@ -194,7 +207,7 @@ class MonitorScreen(ChartScreen):
         panel = self.query_one("#failure", Static)
         panel.display = bad
         if bad:
-            panel.update(failure(view.row))
+            self._put("#failure", failure(view.row))
         # At 24 lines the reason and the log need the room more than the last values.
         values = self.query_one("#strip", Static)
         values.display = not self._log_only and (not bad or self.size.height >= GRID_LINES)
@@ -204,22 +217,26 @@ class MonitorScreen(ChartScreen):
             fault_line(view),
             note_line(view, max(20, self.size.width - 4)),
         )
-        values.update(lines(*(part for part in parts if part)))
+        self._put("#strip", lines(*(part for part in parts if part)))
         empty = not any(view.points.values())
         self.query_one("#plots").display = not (self._log_only or (bad and empty))
         self.show_charts()
 
     def _show_head(self, view: RunView) -> None:
-        head = self.query_one("#head", Static)
         now = self.bench.services.clock()
         width = max(20, self.size.width - 4)
         bar = progress(view, now, width, ascii_only=self.bench.ascii_only)
         health = health_words(view, width, ascii_only=self.bench.ascii_only)
         parts = [headline(view, self.stage), bar, health, next_words(view)]
-        parts = [part for part in parts if part]
-        # A layout costs much more than the lines that change every second.
-        head.update(lines(*parts), layout=len(parts) != self._head_lines)
-        self._head_lines = len(parts)
+        self._put("#head", lines(*(part for part in parts if part)))
+
+    def _put(self, selector: str, content: Content) -> None:
+        """Change a text where it is another one; with a layout, which costs most, if need be."""
+        old = self._texts.get(selector, Content(""))
+        if not content.is_same(old):
+            self._texts[selector] = content
+            higher = old.plain.count("\n") != content.plain.count("\n")
+            self.query_one(selector, Static).update(content, layout=higher or not old)
 
     def show_charts(self) -> None:
         """Draw the open charts; those that look the same as before cost nothing."""
@@ -241,7 +258,8 @@ class MonitorScreen(ChartScreen):
         looking.display = self.deck.changed or self.size.height >= GRID_LINES
         if looking.display:
             parts = [self.deck.words(self.per_page), self.deck.marks_legend()]
-            looking.update(plain("      ".join(part for part in parts if part), style="$muted"))
+            words = "      ".join(part for part in parts if part)
+            self._put("#looking", plain(words, style="$muted"))
 
     @property
     def _grid(self) -> tuple[int, int]:

@@ -54,7 +54,7 @@ class TopBar(Horizontal):
         yield Static("", id="live", markup=False)
 
     def show_live(self, hint: Content) -> None:
-        """Show what trains, on the right."""
+        """Show what trains, on the right; what stands there already costs no layout."""
         if not hint.is_same(self._hint):
             self._hint = hint
             self.query_one("#live", Static).update(hint)
