@@ -29,7 +29,8 @@ from workbench.base.paths import Paths, is_safe_name, safe_name
 from workbench.base.problems import ProblemError
 from workbench.base.tail import LineTail, parse_json_objects, read_jsonl
 from workbench.base.text import clean
-from workbench.cli.runs import print_summary, runs, status
+from workbench.cli.history import runs
+from workbench.cli.runs import print_summary, status
 from workbench.recipe.recipe import SHIPPED, Recipe, load_recipe, resolve
 from workbench.recipe.yaml_edit import REMOVE, edit
 from workbench.recipe.yaml_file import parse
@@ -38,11 +39,12 @@ from workbench.run.launch import describe_error
 from workbench.run.metrics import MetricsReader
 from workbench.run.record import read_record
 from workbench.tui.board import RunBoard
-from workbench.tui.charts import CHARTS, PLOTTED, failure, headline, progress, series, strip
+from workbench.tui.chart_deck import ChartDeck
+from workbench.tui.chart_picture import sketch
+from workbench.tui.charts import failure, headline, progress, strip
 from workbench.tui.checking import check_text
 from workbench.tui.form import settings as form_settings
-from workbench.tui.plot import draw
-from workbench.tui.screens.runs import _cells, _story
+from workbench.tui.run_rows import cells, story
 from workbench.tui.watching import RunView, RunWatcher
 
 DEEP = __name__ == "__main__"
@@ -232,7 +234,7 @@ def test_metrics_read_while_they_grow_are_those_read_at_once(
     content += b"\n"
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory(Path(folder))
-        growing, watcher = MetricsReader(run), RunWatcher(run, PLOTTED)
+        growing, watcher = MetricsReader(run), RunWatcher(run)
         done = 0
         for cut in [*sorted(min(cut, len(content)) for cut in cuts), len(content)]:
             with run.metrics.open("ab") as file:
@@ -251,11 +253,13 @@ def show(view: RunView) -> None:
     row = view.row
     for content in (headline(view, row.stage), progress(view, NOW, 80), strip(view), failure(row)):
         assert clean(content.plain) == content.plain
-    for cell in (*_cells(row, NOW), _story(row, NOW)):
+    for cell in (*cells(row, NOW, True), story(row, NOW)):
         assert clean(cell.plain) == cell.plain
-    for points in view.points.values():
-        for chart in CHARTS["dpo"]:
-            draw(series(chart, points), 40, 8)
+    deck = ChartDeck(ascii_only=False)
+    for stage in view.points:
+        deck.take(view, stage)
+        for chart in deck.charts:
+            sketch(deck.series(chart), deck.chart_view(), 40, 8)
 
 
 @fuzzed(60, writes=st.lists(st.tuples(st.booleans(), st.binary(max_size=80)), max_size=8))
@@ -324,12 +328,13 @@ def test_any_record_is_shown(changes: dict[str, Any], cut: int, rubbish: bytes) 
         assert list_runs(paths) == [run]
         (row,) = RunBoard(paths).read()
         show(RunView(row=row))
-        show(RunWatcher(run, PLOTTED).look())
+        show(RunWatcher(run).look())
         record = read_record(run)
         describe_error(record)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             for json_wanted in (False, True):
-                runs(argparse.Namespace(json=json_wanted), paths)
+                asked = {"where": ["sort:best:loss"], "sort": "", "columns": "beta"}
+                runs(argparse.Namespace(json=json_wanted, **asked), paths)
                 status(argparse.Namespace(run=run.id, json=json_wanted), paths)
             print_summary(run, record)
 

@@ -260,3 +260,18 @@ def test_a_browser_runs_nothing_and_asks_nobody(
     assert title is not None
     assert title[1] != "owned"
     assert "tracker.example" not in log.read_text(encoding="utf-8", errors="replace")
+
+
+def test_health_has_its_section(run: RunDirectory) -> None:
+    document = build(collect(run))
+    assert "Healthy. " in as_markdown(document)
+    for step in range(5, 31):
+        row = {"time": 10.0 + step, "stage": "dpo", "step": step, "loss": 0.693, "samples": 16}
+        row |= {"logps/chosen": -50.0 - step % 7, "logps/rejected": -50.0 - step % 7}
+        append_json(run.metrics, {**row, "rewards/margins": 0.0, "rewards/accuracies": 0.0})
+    document = build(collect(run))
+    for text in (as_html(document), as_markdown(document)):
+        assert "Health" in text
+        assert "hosen and rejected are the same text" in text
+        assert "map chosen and rejected to two different columns" in text
+        assert "their gradients cancel" in text

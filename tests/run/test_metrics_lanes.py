@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.run import axes, curves, metrics, stage_history
+from workbench.run import axes, curves, metrics, stage_history, step_index
 from workbench.run.axes import AXES
 from workbench.run.directory import RunDirectory
 from workbench.run.metrics import MetricsReader
@@ -130,6 +130,115 @@ def test_both_lanes_and_any_pieces_lead_to_the_same(content: bytes, cuts: list[i
         plain.read_all()
         assert state(quick) == state(plain)
         assert state(growing) == state(plain)
+
+
+def window(reader: MetricsReader, name: str, low: int, high: int) -> list[tuple[int, float]]:
+    points = reader.read_window("dpo", [name], low, high, 10_000)[name]
+    return [point for point in points if low <= point[0] <= high]
+
+
+@settings(max_examples=150, deadline=None)
+@given(content=contents, low=st.integers(0, 200), width=st.integers(0, 60))
+def test_a_window_that_is_read_again_is_exact(content: bytes, low: int, width: int) -> None:
+    """Whatever was resumed, written twice or thinned."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        run = RunDirectory(Path(folder))
+        run.metrics.write_bytes(content)
+        exact = MetricsReader(run)
+        exact.read_all()
+        patch.setattr(stage_history, "KEPT_POINTS", 16)
+        patch.setattr(stage_history, "LEAST_POINTS", 8)
+        patch.setattr(metrics, "READ_BYTES", 300)
+        patch.setattr(step_index, "KEPT_PIECES", 6)
+        thinned = MetricsReader(run)
+        thinned.read_all()
+        for name in ("loss", "eval_loss"):
+            expected = exact.window(name, "dpo", low, low + width, 10_000)
+            expected = [point for point in expected if low <= point[0] <= low + width]
+            patch.setattr(stage_history, "KEPT_POINTS", 1000)
+            assert window(thinned, name, low, low + width) == expected
+            patch.setattr(stage_history, "KEPT_POINTS", 16)
+
+
+def test_a_resume_between_pieces_is_not_taken_for_a_new_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event that says from where it goes on lies in lines that are not read again."""
+    run = RunDirectory(tmp_path)
+    rows = [json.dumps({"stage": "dpo", "step": step, "loss": step}) for step in range(100, 900)]
+    first = "\n".join([*rows[:500], '{"event": "stage", "stage": "dpo"}', ""])
+    loading = '{"event": "progress", "message": "loading"}\n' * 1000
+    resume = '{"event": "resume", "stage": "dpo", "step": 400}\n'
+    run.metrics.write_text(first + loading + resume + loading + "\n".join([*rows[301:], ""]))
+    monkeypatch.setattr(metrics, "READ_BYTES", len(first))
+    monkeypatch.setattr(stage_history, "KEPT_POINTS", 64)
+    reader = MetricsReader(run)
+    reader.read_all()
+    monkeypatch.setattr(stage_history, "KEPT_POINTS", 65_536)
+    assert window(reader, "loss", 380, 420) == [(step, step) for step in range(380, 421)]
+
+
+def test_merged_pieces_still_tell_what_counts_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_index, "KEPT_PIECES", 2)
+    index = step_index.StepIndex()
+    for start, low, high in ((0, 1, 50), (10, 5, 20)):
+        index.enter(start, start + 10)
+        index.note("dpo", low, high)
+    index.forget_after("dpo", 30)
+    index.enter(20, 30)
+    index.note("dpo", 31, 40)
+    assert index.pieces("dpo", 25, 35) == [
+        step_index.Piece(0, 20, 1, 30, cut=True),
+        step_index.Piece(20, 30, 31, 40),
+    ]
+    assert index.pieces("sft", 0, 99) == []
+
+
+def test_too_wide_a_window_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDirectory(tmp_path)
+    rows = [{"stage": "dpo", "step": step, "loss": step % 97} for step in range(5000)]
+    run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr(stage_history, "KEPT_POINTS", 512)
+    reader = MetricsReader(run)
+    reader.read_all()
+    monkeypatch.setattr(stage_history, "KEPT_POINTS", 65_536)
+    inside = [(step, float(step % 97)) for step in range(1000, 2001)]
+    assert len(window(reader, "loss", 1000, 2000)) == 1001
+    assert window(reader, "loss", 1000, 2000) == inside
+    # Of the same lines nothing is read again, whatever is asked of them.
+    monkeypatch.setattr(metrics, "read_lines_between", lambda *_: pytest.fail("read again"))
+    assert window(reader, "loss", 1500, 1600) == inside[500:601]
+    monkeypatch.undo()
+    monkeypatch.setattr(metrics, "WINDOW_BYTES", 1000)
+    assert len(window(reader, "loss", 1000, 2000)) < 200
+    monkeypatch.undo()
+    run.metrics.unlink()
+    reader._again = None
+    assert 0 < len(window(reader, "loss", 1000, 2000)) < 200
+
+
+def test_a_window_is_exact_over_the_edge_of_what_was_thinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where it is long, it has the extremes, and its ends reach over its edges."""
+    run = RunDirectory(tmp_path)
+    rows = [{"stage": "dpo", "step": step, "loss": step % 97} for step in range(5000)]
+    run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr(stage_history, "KEPT_POINTS", 512)
+    reader = MetricsReader(run)
+    reader.read_all()
+    monkeypatch.setattr(stage_history, "KEPT_POINTS", 65_536)
+    edge = reader.exact_from("loss", "dpo")
+    assert 4000 < edge < 4999
+    points = window(reader, "loss", edge - 50, edge + 50)
+    assert [step for step, _ in points] == list(range(edge - 50, edge + 51))
+    few = reader.read_window("dpo", ["loss"], 3000.5, float("inf"), 100)["loss"]
+    assert len(few) <= 100
+    assert few[0][0] < 3000.5
+    assert few[-1] == (4999, 4999 % 97)
+    assert {value for _, value in few} >= {0.0, 96.0}
 
 
 def test_alike_records_are_taken_by_columns(

@@ -126,6 +126,11 @@ class LineTail:
         self._before = b""
 
     @property
+    def position(self) -> int:
+        """The byte of the file at which the next line begins."""
+        return self._offset - len(self._partial)
+
+    @property
     def partial(self) -> str:
         """The beginning of a line whose end has not been written yet."""
         return "" if self._skip_first else self._whole(self._partial).decode("utf-8", "replace")

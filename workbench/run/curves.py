@@ -114,11 +114,8 @@ class Curve:
         """
         start = max(0, bisect_left(self._steps, low) - 1)
         end = bisect_right(self._steps, high) + 1
-        steps, values = self._steps[start:end].tolist(), self._values[start:end].tolist()
-        if len(steps) > limit:
-            places = thinned(steps, values, limit)
-            steps, values = [steps[place] for place in places], [values[place] for place in places]
-        return tuple(zip(steps, values, strict=True))
+        points = tuple(zip(self._steps[start:end], self._values[start:end], strict=True))
+        return thin_points(points, limit)
 
     def best(self, better: Literal["lower", "higher"]) -> tuple[float, int] | None:
         """The lowest or highest value of all that were added, and its step, the earliest kept."""
@@ -188,16 +185,19 @@ def _edges(steps: Sequence[int], width: int) -> Iterator[int]:
     return iter(range((steps[0] // width + 1) * width, steps[-1] + width + 1, width))
 
 
-def thinned(steps: Sequence[int], values: Sequence[float], limit: int) -> list[int]:
-    """Places of at most `limit` points (four at least): of equal stretches the extremes, the ends.
+def thin_points(points: Points, limit: int) -> Points:
+    """At most `limit` of the points (four at least): of equal stretches the extremes, the ends.
 
     Args:
-        steps: Rising.
+        points: By rising step.
     """
+    if len(points) <= limit:
+        return points
+    steps, values = zip(*points, strict=True)
     count = max(1, limit // 2 - 1)
     low, span = steps[0], steps[-1] - steps[0] + 1
     edges = (low - (-span * (number + 1) // count) for number in range(count))
-    return with_ends(extremes(steps, values, edges), len(steps))
+    return tuple(points[place] for place in with_ends(extremes(steps, values, edges), len(steps)))
 
 
 def with_ends(places: list[int], count: int) -> list[int]:

@@ -139,12 +139,12 @@ class StageHistory:
 
     def begin_anew(self) -> None:
         """What was trained before is forgotten."""
-        self._forget_after(-1)
+        self.forget_after(-1)
         self._clock.begin_anew()
 
     def go_on(self, step: int, time: float | None) -> None:
         """The stage goes on from a checkpoint; what lies behind it is forgotten."""
-        self._forget_after(step)
+        self.forget_after(step)
         self._clock.go_on(time)
         self.marks.resume(step)
         self.pace.clear()
@@ -162,7 +162,8 @@ class StageHistory:
         if time is not None:
             self._clock.end(time)
 
-    def _forget_after(self, step: int) -> None:
+    def forget_after(self, step: int) -> None:
+        """Forget what was logged of higher steps."""
         for name, curve in list(self.curves.items()):
             curve.forget_after(step)
             if not len(curve):

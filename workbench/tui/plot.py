@@ -1,26 +1,32 @@
-"""Line charts as text: the one place that knows plotext.
+"""Curves as characters: the one place that knows plotext.
 
-Points are thinned to two a column before plotext sees them (its cost grows with their number),
-and only finite values reach it (one infinity makes it raise).
+plotext draws the curves alone; axes, frame and marks are drawn around them (`chart_picture`),
+because its cost grows with every point and every cell. Points are thinned to two a column before
+it sees them, and only finite values reach it (one infinity makes it raise).
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
-from textual.content import Content
+from rich.cells import cell_len
+
+from workbench.base.text import clean
 
 Point = tuple[float, float]
-MIN_WIDTH, MIN_HEIGHT = 12, 4
-BRAILLE_MARKERS = ("braille", "dot", "x")
-ASCII_MARKERS = ("*", "o", "x")
+BRAILLE_MARKERS = ("braille", "dot", "x", "+")
+ASCII_MARKERS = ("*", "o", "x", "+")
+RAW_ASCII_MARKER = "."
 LEGEND_SIGNS = {"braille": "⣀", "dot": "•"}
 _SGR = re.compile(r"\x1b\[([\d;]*)m")
+_VALUE = itemgetter(1)
+_STEP = itemgetter(0)
 
 
 @dataclass(frozen=True)
@@ -29,26 +35,116 @@ class Series:
 
     Attributes:
         label: Name in the legend.
-        points: (step, value) pairs, by rising step.
+        points: (x, value) pairs, by rising x.
         style: Textual style of the curve, such as `$primary`.
         joined: Whether the points are joined by a line.
+        sign: A letter that stands here and there on the curve, so that many are told apart
+            without colour; empty: the curve's marker does that.
     """
 
     label: str
     points: Sequence[Point]
     style: str = "$primary"
     joined: bool = True
+    sign: str = ""
 
 
-def marker(index: int, *, ascii_only: bool) -> str:
+@dataclass(frozen=True)
+class Layer:
+    """What plotext gets of a curve: points in the chart's own scale, and how to draw them."""
+
+    points: Sequence[Point]
+    style: str
+    marker: str
+    joined: bool
+    sign: str = ""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The edges of the plane, in the scale of the layers' points."""
+
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+
+    def column(self, x: float, width: int, *, fine: bool) -> int | None:
+        """The column of an x value, None where it is outside.
+
+        Args:
+            x: The value.
+            width: Columns of the plane.
+            fine: Whether the curves are in braille, which has two columns in a cell.
+        """
+        if not self.x_low <= x <= self.x_high:
+            return None
+        return _cell(x, self.x_low, self.x_high, width, 2 if fine else 1)
+
+    def row(self, y: float, height: int, *, fine: bool) -> int:
+        """The row of a y value, counted from the top; braille has four rows in a cell."""
+        return height - 1 - _cell(y, self.y_low, self.y_high, height, 4 if fine else 1)
+
+
+def _cell(value: float, low: float, high: float, cells: int, dots: int) -> int:
+    """Where plotext puts a value: at the nearest of `cells` * `dots` places, as a cell."""
+    place = int(0.5 + (cells * dots - 1) * (value - low) / ((high - low) or 1))
+    return max(0, min(cells * dots - 1, place)) // dots
+
+
+class Cells:
+    """A rectangle of characters with their styles, top row first."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self.chars = [[" "] * width for _ in range(height)]
+        self.styles = [[""] * width for _ in range(height)]
+
+    def copy(self) -> Cells:
+        """A copy that can be drawn on."""
+        other = Cells(0, 0)
+        other.width, other.height = self.width, self.height
+        other.chars = [row.copy() for row in self.chars]
+        other.styles = [row.copy() for row in self.styles]
+        return other
+
+    def put(self, column: int, row: int, text: str, style: str) -> None:
+        """Write a text, as far as it is inside."""
+        for offset, char in enumerate(text):
+            if 0 <= column + offset < self.width and 0 <= row < self.height:
+                self.chars[row][column + offset] = char
+                self.styles[row][column + offset] = style
+
+    def put_if_blank(self, column: int, row: int, char: str, style: str) -> None:
+        """Write a character where nothing stands."""
+        if self.chars[row][column] in (" ", "\u2800"):
+            self.put(column, row, char, style)
+
+
+def narrow(text: str) -> str:
+    """Outside text as a chart can show it: inert, and every character one cell wide."""
+    return "".join(char if cell_len(char) == 1 else "?" for char in clean(text, newlines=False))
+
+
+def marker(index: int, *, ascii_only: bool, sign: str = "") -> str:
     """The marker of a chart's n-th curve; markers differ so that colour is never needed."""
+    if sign:
+        return sign if ascii_only else "braille"
     markers = ASCII_MARKERS if ascii_only else BRAILLE_MARKERS
     return markers[index % len(markers)]
 
 
+def legend_sign(index: int, one: Series, *, ascii_only: bool) -> str:
+    """What stands for a curve in the legend."""
+    mark = marker(index, ascii_only=ascii_only)
+    return one.sign or LEGEND_SIGNS.get(mark, mark)
+
+
 def finite(points: Sequence[Point]) -> list[Point]:
     """The points whose both numbers a chart can place."""
-    return [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y) and abs(y) < 1e30]
+    return [
+        point for point in points if math.isfinite(point[0]) and -1e30 < point[1] < 1e30
+    ]  # NaN and infinities fail the comparison
 
 
 def thin(points: Sequence[Point], columns: int) -> list[Point]:
@@ -56,82 +152,58 @@ def thin(points: Sequence[Point], columns: int) -> list[Point]:
     if len(points) <= 2 * columns:
         return list(points)
     low, high = points[0][0], points[-1][0]
-    scale = columns / ((high - low) or 1)
-    buckets: dict[int, list[Point]] = {}
-    for point in points:
-        buckets.setdefault(min(columns - 1, int((point[0] - low) * scale)), []).append(point)
-    kept = {points[0], points[-1]}
-    for bucket in buckets.values():
-        kept.add(min(bucket, key=lambda point: point[1]))
-        kept.add(max(bucket, key=lambda point: point[1]))
-    return sorted(kept)
+    width = (high - low) / columns
+    kept: list[Point] = [points[0]]
+    start = 0
+    for column in range(columns):
+        edge = low + width * (column + 1)
+        end = len(points) if column == columns - 1 else bisect_left(points, edge, start, key=_STEP)
+        bucket = points[start:end]
+        start = end
+        if bucket:
+            kept += sorted((min(bucket, key=_VALUE), max(bucket, key=_VALUE)))
+    return _distinct([*kept, points[-1]])
 
 
-def ticks(low: float, high: float, wanted: int) -> list[float]:
-    """Round values between two bounds: about as many as wanted, two at least if there are any."""
-    span = high - low
-    if span <= 0 or wanted < 1:
-        return [low]
-    power = 10.0 ** math.floor(math.log10(span / wanted))
-    steps = [power * factor for factor in (10, 5, 2, 1, 0.5) if power * factor < span]
-    coarse = [step for step in steps if step >= span / wanted * 0.999]
-    found = [low]
-    for step in [*coarse[-1:], *(step for step in steps if step not in coarse)]:
-        found = _multiples(step, low, high)
-        if len(found) >= 2:
-            break
-    return found or [low]
+def _distinct(points: Sequence[Point]) -> list[Point]:
+    """Sorted, each once: several points may have one x."""
+    return sorted(set(points))
 
 
-def _multiples(step: float, low: float, high: float) -> list[float]:
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [number * step for number in range(first, last + 1)]
+def window(points: Sequence[Point], low: float, high: float, *, joined: bool) -> list[Point]:
+    """The points from `low` to `high`; a joined curve goes on to where it crosses the edges."""
+    first, last = bisect_left(points, low, key=_STEP), bisect_right(points, high, key=_STEP)
+    inside = list(points[first:last])
+    if not joined:
+        return inside
+    if 0 < first < len(points) and points[first][0] > low:
+        inside.insert(0, _between(points[first - 1], points[first], low))
+    if 0 < last < len(points) and points[last - 1][0] < high:
+        inside.append(_between(points[last - 1], points[last], high))
+    return inside
 
 
-def tick_labels(values: Sequence[float]) -> list[str]:
-    """Labels with the decimals that tell the values apart."""
-    largest = max((abs(value) for value in values), default=0.0)
-    if largest and (largest < 0.001 or largest >= 100_000):
-        return [_short_exponent(value) for value in values]
-    step = min((b - a for a, b in itertools.pairwise(values)), default=largest or 1)
-    decimals = max(0, math.ceil(-math.log10(step) - 1e-9)) if step > 0 else 0
-    if decimals < 6 and any(abs(round(v, decimals) - v) > step / 100 for v in values):
-        decimals += 1
-    return [f"{value:.{decimals}f}" for value in values]
+def _between(left: Point, right: Point, x: float) -> Point:
+    part = (x - left[0]) / (right[0] - left[0])
+    return x, left[1] + part * (right[1] - left[1])
 
 
-def _short_exponent(value: float) -> str:
-    if not value:
-        return "0"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-
-
-def draw(series: Sequence[Series], width: int, height: int, *, ascii_only: bool = False) -> Content:
-    """A chart of exactly `width` x `height` cells, or an empty text where there is nothing.
-
-    Args:
-        series: Curves over one x axis (steps).
-        width: Cells.
-        height: Cells, axis labels included.
-        ascii_only: Draw with ASCII markers instead of braille.
-    """
-    # An empty curve keeps its number, so that a curve's marker never changes.
-    shown = [(i, one, finite(one.points)) for i, one in enumerate(series)]
-    shown = [entry for entry in shown if entry[2]]
-    if not shown or width < MIN_WIDTH or height < MIN_HEIGHT:
-        return Content("")
+def curves(layers: Sequence[Layer], bounds: Bounds, width: int, height: int) -> Cells:
+    """The curves on a plane of `width` x `height` cells; a later one covers an earlier one."""
+    cells = Cells(width, height)
     plt = _canvas(width, height)
-    x_low, x_high, y_low, y_high = _bounds([point for _, _, points in shown for point in points])
-    for index, one, points in shown:
-        _add_curve(plt, index, one, thin(points, width), ascii_only)
-    y_ticks = ticks(y_low, y_high, max(2, round(height / 2.5)))
-    plt.ylim(y_low, y_high)
-    plt.yticks(y_ticks, [f"{label} " for label in tick_labels(y_ticks)])
-    x_ticks = [x for x in ticks(x_low, x_high, max(2, width // 10)) if x == int(x)] or [x_low]
-    plt.xlim(x_low, x_high)
-    plt.xticks(x_ticks, [f"{x:.0f}" for x in x_ticks])
-    return _styled(plt.build(), {index + 1: one.style for index, one, _ in shown})
+    plt.xlim(bounds.x_low, bounds.x_high)
+    plt.ylim(bounds.y_low, bounds.y_high)
+    for number, layer in enumerate(layers, start=1):
+        xs, ys = [x for x, _ in layer.points], [y for _, y in layer.points]
+        draw = plt.plot if layer.joined and len(xs) > 1 else plt.scatter
+        draw(xs, ys, marker=layer.marker, color=number)
+    for row, line in enumerate(plt.build().split("\n")[:height]):
+        _read(line, layers, cells, row)
+    for number, layer in enumerate(layers):
+        if layer.sign and len(layer.marker) > 1:
+            _put_signs(cells, layer, number, len(layers))
+    return cells
 
 
 def _canvas(width: int, height: int) -> Any:
@@ -143,41 +215,40 @@ def _canvas(width: int, height: int) -> Any:
     plotext.plotsize(width, height)
     plotext.theme("clear")
     plotext.frame(False)
+    plotext.xaxes(False, False)
+    plotext.yaxes(False, False)
+    plotext.xticks([], [])
+    plotext.yticks([], [])
     return plotext
 
 
-def _add_curve(plt: Any, index: int, one: Series, points: list[Point], ascii_only: bool) -> None:
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    options = {"marker": marker(index, ascii_only=ascii_only), "color": index + 1}
-    if one.joined and len(points) > 1:
-        plt.plot(xs, ys, **options)
-    else:
-        plt.scatter(xs, ys, **options)
+def _read(line: str, layers: Sequence[Layer], cells: Cells, row: int) -> None:
+    """One line of plotext's: its numbered colours tell the layers."""
+    chars, styles = cells.chars[row], cells.styles[row]
+    style, column = "", 0
+    for place, part in enumerate(_SGR.split(line)):
+        if place % 2:
+            number = part.rpartition("38;5;")[2]
+            known = "38;5;" in part and number.isdigit() and 0 < int(number) <= len(layers)
+            style = layers[int(number) - 1].style if known else ""
+        elif part:
+            part = part[: cells.width - column]
+            chars[column : column + len(part)] = part
+            styles[column : column + len(part)] = [style] * len(part)
+            column += len(part)
 
 
-def _bounds(points: Sequence[Point]) -> tuple[float, float, float, float]:
-    x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
-    y_low, y_high = min(y for _, y in points), max(y for _, y in points)
-    if x_low == x_high:
-        x_high = x_low + 1
-    # A flat line would have no height to stand in.
-    if y_high - y_low < 1e-12 + 1e-6 * abs(y_high):
-        margin = abs(y_high) * 0.1 or 0.1
-        y_low, y_high = y_low - margin, y_high + margin
-    return x_low, x_high, y_low, y_high
+def _put_signs(cells: Cells, layer: Layer, number: int, count: int) -> None:
+    """Letters on the curve, away from those of the others."""
+    spacing = max(8, cells.width // 4)
+    begin = spacing * (number + 1) // (count + 1)
+    for target in range(begin, cells.width, spacing):
+        for column in range(target, min(cells.width, target + 3)):
+            rows = [r for r in range(cells.height) if _drawn(cells, layer, column, r)]
+            if rows:
+                cells.put(column, rows[len(rows) // 2], layer.sign, f"bold {layer.style}")
+                break
 
 
-def _styled(ansi: str, styles: dict[int, str]) -> Content:
-    """Replace plotext's numbered colours by the theme's; everything else is axis."""
-    parts: list[tuple[str, str]] = []
-    style = "$faint"
-    position = 0
-    for match in _SGR.finditer(ansi):
-        if match.start() > position:
-            parts.append((ansi[position : match.start()], style))
-        code = match.group(1).rpartition("38;5;")[2]
-        chosen = "38;5;" in match.group(1) and code.isdigit()
-        style = styles.get(int(code), "$faint") if chosen else "$faint"
-        position = match.end()
-    parts.append((ansi[position:].rstrip("\n"), style))
-    return Content.assemble(*parts)
+def _drawn(cells: Cells, layer: Layer, column: int, row: int) -> bool:
+    return cells.styles[row][column] == layer.style and cells.chars[row][column] != " "
