@@ -229,6 +229,17 @@ def test_what_the_doctor_finds_is_told_with_its_advice(
     assert re.search(r"(alarm|warning): .+ \((since|at) dpo step \d+\)\. .+ -> ", shown)
 
 
+def test_a_record_is_one_line_whatever_it_holds() -> None:
+    said: list[str] = []
+    values = {"loss": 0.512, "rewards/accuracies": 0.71, "rewards/margins": 0.84}
+    item = Item("metrics", START, "dpo", 1200, 4000, {**values, "tokens_per_second": 4344.0})
+    TextLines(said.append).show(item, Eta(15_000.0, 30_000.0, exact=False))
+    line = said[-1]
+    assert len(said) == 2  # the day comes first
+    assert len(line) <= 80
+    assert "left 4:10:00 (run > 8:20:00)  loss 0.512" in line
+
+
 def test_hints_of_the_doctor_are_left_to_status() -> None:
     assert describe(Item("finding", values={"severity": "hint", "title": "Slow"})) == ""
 

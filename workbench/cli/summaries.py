@@ -15,6 +15,7 @@ from workbench.run.summary import StageSummary, rows_word, share_words, summarie
 
 REACH_BYTES = 32 * 1024 * 1024
 NAME_CELLS = 4
+FIRM_BLANK = "\u00a0"
 LABELS = {
     "mean_token_accuracy": "token accuracy",
     "rewards/accuracies": "accuracy",
@@ -58,11 +59,14 @@ def _hung(name: str, lines: Iterable[str]) -> Iterable[str]:
     """The lines behind a name, which stands on the first one."""
     inset = " " * (NAME_CELLS + 4)
     for text in lines:
+        # A number and its sign stay together: textwrap breaks at plain blanks alone.
+        text = text.replace(" %", f"{FIRM_BLANK}%")
         first = f"  {name:<{NAME_CELLS}}  " if name else inset
         name = ""
-        yield from textwrap.wrap(
+        for line in textwrap.wrap(
             text, columns(), initial_indent=first, subsequent_indent=inset, break_on_hyphens=False
-        )
+        ):
+            yield line.replace(FIRM_BLANK, " ")
 
 
 def _effort(summary: StageSummary) -> str:

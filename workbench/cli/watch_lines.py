@@ -16,6 +16,7 @@ from workbench.cli.watch_items import EVAL, Item
 from workbench.run.pace import Eta
 from workbench.run.states import label
 
+GAP = "  "
 CLOCK_CELLS = 8
 INSET = " " * (CLOCK_CELLS + 2)
 LONGEST_CHARACTERS = 1000
@@ -40,6 +41,10 @@ class TextLines:
                 self._say(f"-- {day}")
                 self._day = day
         text = one_line(words[:LONGEST_CHARACTERS])
+        if item.kind == "metrics":
+            # A line for each record: the last values go where there is no room.
+            while len(text) > columns() - len(INSET) and GAP in text:
+                text = text.rpartition(GAP)[0]
         for line in textwrap.wrap(
             text,
             columns(),
@@ -68,7 +73,7 @@ def describe(item: Item, left: Eta | None = None) -> str:
         return _values(item, left)
     if item.kind == "eval":
         words = value_words(item.stage, lambda name: _number(item.values, EVAL + name))
-        return f"{_place(item)}  held-out  {'  '.join(words)}" if words else ""
+        return f"{_place(item)}  held-out  {GAP.join(words)}" if words else ""
     if item.kind == "note":
         return f"note: {text}"
     if item.kind == "progress":
@@ -92,7 +97,7 @@ def _values(item: Item, left: Eta | None) -> str:
     parts += value_words(item.stage, lambda name: _number(item.values, name))
     if (speed := _number(item.values, "tokens_per_second")) is not None:
         parts.append(f"{number(speed)} tok/s")
-    return "  ".join(parts)
+    return GAP.join(parts)
 
 
 def _event(item: Item) -> str:
