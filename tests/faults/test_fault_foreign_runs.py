@@ -26,7 +26,6 @@ from workbench.run.record import read_record, update_record
 from workbench.run.trust import distrust
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.board import RunBoard, read_row
-from workbench.tui.charts import PLOTTED
 from workbench.tui.watching import RunWatcher
 
 Capture = pytest.CaptureFixture[str]
@@ -223,7 +222,7 @@ def test_an_error_of_odd_values_is_still_told(run: RunDirectory) -> None:
 def test_two_apps_on_one_run_only_read(paths: Paths, run: RunDirectory) -> None:
     """Two viewers of one run leave its files as they are."""
     before = {file.name: file.stat().st_mtime_ns for file in run.path.iterdir()}
-    boards, watchers = [RunBoard(paths) for _ in "ab"], [RunWatcher(run, PLOTTED) for _ in "ab"]
+    boards, watchers = [RunBoard(paths) for _ in "ab"], [RunWatcher(run) for _ in "ab"]
     for _ in range(3):
         assert boards[0].read() == boards[1].read()
         views = [watcher.look() for watcher in watchers]

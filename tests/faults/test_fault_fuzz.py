@@ -39,9 +39,9 @@ from workbench.run.launch import describe_error
 from workbench.run.metrics import MetricsReader
 from workbench.run.record import read_record
 from workbench.tui.board import RunBoard
+from workbench.tui.chart_deck import ChartDeck
 from workbench.tui.chart_picture import sketch
-from workbench.tui.chart_view import ChartView
-from workbench.tui.charts import CHARTS, PLOTTED, failure, headline, progress, series, strip
+from workbench.tui.charts import failure, headline, progress, strip
 from workbench.tui.checking import check_text
 from workbench.tui.form import settings as form_settings
 from workbench.tui.run_rows import cells, story
@@ -234,7 +234,7 @@ def test_metrics_read_while_they_grow_are_those_read_at_once(
     content += b"\n"
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory(Path(folder))
-        growing, watcher = MetricsReader(run), RunWatcher(run, PLOTTED)
+        growing, watcher = MetricsReader(run), RunWatcher(run)
         done = 0
         for cut in [*sorted(min(cut, len(content)) for cut in cuts), len(content)]:
             with run.metrics.open("ab") as file:
@@ -255,9 +255,11 @@ def show(view: RunView) -> None:
         assert clean(content.plain) == content.plain
     for cell in (*cells(row, NOW, True), story(row, NOW)):
         assert clean(cell.plain) == cell.plain
-    for points in view.points.values():
-        for chart in CHARTS["dpo"]:
-            sketch(series(chart, points), ChartView(), 40, 8)
+    deck = ChartDeck(ascii_only=False)
+    for stage in view.points:
+        deck.take(view, stage)
+        for chart in deck.charts:
+            sketch(deck.series(chart), deck.chart_view(), 40, 8)
 
 
 @fuzzed(60, writes=st.lists(st.tuples(st.booleans(), st.binary(max_size=80)), max_size=8))
@@ -326,7 +328,7 @@ def test_any_record_is_shown(changes: dict[str, Any], cut: int, rubbish: bytes) 
         assert list_runs(paths) == [run]
         (row,) = RunBoard(paths).read()
         show(RunView(row=row))
-        show(RunWatcher(run, PLOTTED).look())
+        show(RunWatcher(run).look())
         record = read_record(run)
         describe_error(record)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

@@ -27,8 +27,8 @@ from workbench.run.metrics import RECENT_ROWS, MetricsReader
 from workbench.run.record import read_record
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.board import read_row
-from workbench.tui.charts import PLOTTED
 from workbench.tui.watching import LINE_CHARACTERS, LOG_LINES, RunWatcher
+from workbench.tui.widgets.plot_panel import PlotPanel
 
 Capture = pytest.CaptureFixture[str]
 
@@ -135,7 +135,7 @@ def test_what_is_no_file_is_not_waited_for(run: RunDirectory, kind: str) -> None
                 path.symlink_to(path)
             case "dangling":
                 path.symlink_to("nowhere")
-    view = RunWatcher(run, PLOTTED).look()
+    view = RunWatcher(run).look()
     assert (view.points, view.log) == ({}, ())
     assert view.row.state == "lost"
     assert view.row.error is not None
@@ -163,7 +163,7 @@ def test_values_that_no_chart_can_place(run: RunDirectory) -> None:
         add_line(run, f'{{"stage": "dpo", "step": {step}, "loss": {value}}}')
     add_line(run, '{"stage": "dpo", "step": 11, "loss": null, "non_finite": ["loss"]}')
     add_row(run, 12, loss=1e308)
-    view = RunWatcher(run, PLOTTED).look()
+    view = RunWatcher(run).look()
     assert [step for step, _ in view.points["dpo"]["loss"]] == [1, 2, 3, 12]
     assert view.faults == (("dpo", 11, "loss"),)
     assert view.latest["loss"] == 1e308
@@ -195,7 +195,7 @@ def test_a_resume_is_marked_and_supersedes_and_time_may_go_back(run: RunDirector
     """Row 59: with one; a clock that goes back gives no pace, not a wrong one."""
     add_line(run, '{"event": "stage", "stage": "dpo", "time": 50}')
     add_line(run, '{"event": "resume", "stage": "dpo", "step": 1, "time": 50}')
-    watcher = RunWatcher(run, PLOTTED)
+    watcher = RunWatcher(run)
     view = watcher.look()
     assert [step for step, _ in view.points["dpo"]["loss"]] == [1]
     assert view.latest["loss"] == pytest.approx(0.6)
@@ -212,7 +212,7 @@ async def test_the_monitor_says_where_a_run_was_resumed(paths: Paths, run: RunDi
     add_line(run, '{"event": "resume", "stage": "dpo", "step": 2}')
     app = WorkbenchApp(paths, screen="monitor")
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "resumed at step 2" in text_of(app, "#strip"))
+        await until(pilot, lambda: "↻" in app.screen.query_one(PlotPanel).text)
 
 
 # --- row 50: floods -----------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_of_a_hundred_megabytes_of_log_only_the_end_is_read(
             log.write(block + b"\n")
         log.write(b"x" * 1_000_000 + b"\n\x1b[31mlast words\n")
     before = read_bytes()
-    watcher = RunWatcher(run, PLOTTED)
+    watcher = RunWatcher(run)
     lines = watcher.look().log
     assert read_bytes() - before < 2_000_000
     assert lines[-1] == "last words"
@@ -248,7 +248,7 @@ def test_of_a_hundred_megabytes_of_log_only_the_end_is_read(
 
 def test_a_log_that_grows_faster_than_it_is_read_is_joined_near_its_end(run: RunDirectory) -> None:
     """Row 50."""
-    watcher = RunWatcher(run, PLOTTED)
+    watcher = RunWatcher(run)
     watcher.look()
     with run.log.open("ab") as log:
         log.writelines(b"line %d\n" % number for number in range(1_500_000))
@@ -305,7 +305,7 @@ async def test_newest_values_are_the_newest_while_the_history_is_read(
             f'{{"stage": "dpo", "step": {step}, "loss": {step}, "grad_norm": {step}}}\n'
             for step in range(4, 60_000)
         )
-    watcher = RunWatcher(run, PLOTTED)
+    watcher = RunWatcher(run)
     view = watcher.look()
     assert view.more
     assert view.points["dpo"]["loss"][-1][1] < 59_999
@@ -339,7 +339,7 @@ async def test_a_run_that_is_deleted_while_it_is_watched(paths: Paths, run: RunD
 
 def test_a_watcher_outlives_its_run(run: RunDirectory) -> None:
     """Row 34."""
-    watcher = RunWatcher(run, PLOTTED)
+    watcher = RunWatcher(run)
     before = watcher.look()
     shutil.rmtree(run.path)
     after = watcher.look()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -11,9 +12,9 @@ from tui_waiting import until
 
 from workbench.base.paths import Paths
 from workbench.tui.app import WorkbenchApp
-from workbench.tui.charts import PLOTTED
 from workbench.tui.screens.monitor import MonitorScreen
 from workbench.tui.watching import RunWatcher
+from workbench.tui.widgets import plot_panel
 from workbench.tui.widgets.plot_panel import PlotPanel
 
 MakeApp = Callable[..., WorkbenchApp]
@@ -56,9 +57,13 @@ async def test_as_many_plots_as_fit(make_app: MakeApp, paths: Paths) -> None:
         for size, wanted in (((70, 24), pair[:1]), ((120, 40), four), ((120, 24), pair)):
             await pilot.resize_terminal(*size)
             await until(pilot, lambda wanted=wanted: plots(app) == wanted, str(size))
+        await pilot.resize_terminal(200, 60)
+        await until(pilot, lambda: len(plots(app)) == 8, "as many as there are")
 
 
-async def test_m_cycles_z_zooms_t_changes_the_stage(make_app: MakeApp, paths: Paths) -> None:
+async def test_m_turns_pages_z_enlarges_t_changes_the_stage(
+    make_app: MakeApp, paths: Paths
+) -> None:
     make_run(paths)
     app = make_app(screen="monitor")
     async with app.run_test() as pilot:
@@ -67,13 +72,137 @@ async def test_m_cycles_z_zooms_t_changes_the_stage(make_app: MakeApp, paths: Pa
         assert plots(app) == ["rewards/accuracies", "rewards/chosen, rejected"]
         await pilot.press("m")
         assert plots(app) == ["learning_rate", "grad_norm"]
+        await pilot.press("m")
+        assert plots(app) == ["tokens_per_second", "memory/rss_gb"]
         await pilot.press("m", "z")
         assert plots(app) == ["loss"]
         await pilot.press("m", "z")
         assert plots(app) == ["loss", "rewards/margins"]
+        await pilot.press("M")
+        assert plots(app) == ["tokens_per_second", "memory/rss_gb"]
+        await pilot.press("t")
+        assert "showing all" in text_of(app, "#head")
         await pilot.press("t")
         assert plots(app) == ["loss", "mean_token_accuracy"]
         assert "showing sft" in text_of(app, "#head")
+
+
+def panel(app: WorkbenchApp, number: int = 0) -> PlotPanel:
+    return app.screen.query_one(f"#plot-{number}", PlotPanel)
+
+
+async def test_arrows_choose_pan_and_move_the_cursor(make_app: MakeApp, paths: Paths) -> None:
+    make_run(paths)
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: app.focused is panel(app) and panel(app).text)
+        await pilot.press("right")
+        await until(pilot, lambda: app.focused is panel(app, 1))
+        await pilot.press("plus", "plus", "left")
+        await until(pilot, lambda: "steps 83 to 113" in text_of(app, "#looking"))
+        await pilot.press("space")
+        await until(pilot, lambda: "step 113" in panel(app).text)
+        await pilot.press("left")
+        await until(pilot, lambda: "step 112" in panel(app, 1).text)
+        await pilot.press("end", "0")
+        await until(pilot, lambda: "step 120" in panel(app).text)
+        assert not app.screen.query_one("#looking").display
+        await pilot.press("escape")
+        await until(pilot, lambda: "step 120" not in panel(app).text)
+        assert isinstance(app.screen, MonitorScreen)
+
+
+async def test_smoothing_log_and_x_axis_are_for_all_charts(make_app: MakeApp, paths: Paths) -> None:
+    make_run(paths)
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: panel(app).text)
+        await pilot.press("s", "L", "X")
+        await until(pilot, lambda: "epoch" in panel(app).text)
+        assert "log EMA 0.6" in panel(app).text
+        await pilot.press("m", "m")
+        await until(pilot, lambda: "log EMA 0.6" in panel(app, 1).text)
+        assert "x: epoch" in text_of(app, "#looking")
+
+
+async def test_the_filter_leaves_charts_and_escape_clears_it(
+    make_app: MakeApp, paths: Paths
+) -> None:
+    make_run(paths)
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: panel(app).text)
+        await pilot.press("slash", *"acc", "enter")
+        await until(pilot, lambda: plots(app) == ["rewards/accuracies"])
+        assert 'filter "acc"' in text_of(app, "#looking")
+        await pilot.press("slash", "x", "x")
+        await until(pilot, lambda: plots(app) == [])
+        assert "no chart fits" in text_of(app, "#looking")
+        await pilot.press("escape")
+        await until(pilot, lambda: plots(app) == ["loss", "rewards/margins"])
+        assert isinstance(app.screen, MonitorScreen)
+
+
+async def test_accuracies_of_few_pairs_warn(make_app: MakeApp, paths: Paths) -> None:
+    run = make_run(paths)
+    with run.metrics.open("a", encoding="utf-8") as file:
+        file.write('{"stage": "dpo", "step": 121, "loss": 0.3, "samples": 4}\n')
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: panel(app).text)
+        await pilot.press("m")
+        await until(pilot, lambda: "! 4 pairs a point" in panel(app).text)
+
+
+async def test_hostile_metric_names_are_inert(make_app: MakeApp, paths: Paths) -> None:
+    run = make_run(paths)
+    row = {"stage": "dpo", "step": 121, HOSTILE: 1.0, "宽": 2.0}
+    with run.metrics.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    app = make_app(screen="monitor")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: panel(app).text)
+        await pilot.press("M")
+        texts = [panel(app, n).text for n in range(4)]
+        assert not any("\x1b" in text or "\x07" in text for text in texts)
+        await pilot.press("slash", "宽", "enter")
+        await until(pilot, lambda: "? 2.000" in panel(app).text)
+
+
+async def test_an_ended_run_is_not_painted_again(make_app: MakeApp, paths: Paths) -> None:
+    make_run(paths, state="finished", step=400, finished=NOW - 10)
+    times = iter(range(10_000))
+    app = make_app(screen="monitor", clock=lambda: NOW + next(times))
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: panel(app).text and app.runs_known)
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        painted = []
+        real = app.screen._compositor.render_partial_update
+        app.screen._compositor.render_partial_update = lambda: painted.append(1) or real()
+        for _ in range(3):
+            app.screen._look()
+            await until(pilot, lambda: not app.screen._looking)
+        assert painted == []
+
+
+async def test_only_panels_that_changed_are_drawn(
+    make_app: MakeApp, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(paths)
+    app = make_app(screen="monitor")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: panel(app, 3).text and not app.screen._looking)
+        drawn = []
+        real = plot_panel.sketch
+        monkeypatch.setattr(plot_panel, "sketch", lambda *a: drawn.append(1) or real(*a))
+        await pilot.press("L", "L")
+        before = len(drawn)
+        with run.metrics.open("a", encoding="utf-8") as file:
+            file.write('{"stage": "dpo", "step": 119, "eval_rewards/margins": 0.4}\n')
+        await until(pilot, lambda: len(drawn) > before)
+        await pilot.pause()
+        assert len(drawn) == before + 1
 
 
 async def test_new_points_and_lines_arrive(make_app: MakeApp, paths: Paths) -> None:
@@ -195,7 +324,7 @@ def test_a_chart_is_drawn_again_only_when_its_data_changed(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(paths)
-    watcher = RunWatcher(run, PLOTTED)
+    watcher = RunWatcher(run)
     first, second = watcher.look(), watcher.look()
     assert second.points is first.points
     assert second.log == ()

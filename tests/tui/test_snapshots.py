@@ -114,6 +114,19 @@ def test_monitor(
     assert snap_compare(app, terminal_size=size, run_before=shown(count))
 
 
+def test_monitor_closely(make_app: MakeApp, paths: Paths, snap_compare: Compare) -> None:
+    """Zoomed, smoothed, filtered, with a cursor."""
+    fill(paths)
+
+    async def look(pilot: Pilot[Any]) -> None:
+        await shown(4)(pilot)
+        await pilot.press("slash", *"rewards", "enter", "plus", "s", "space", "left")
+        panel = pilot.app.screen.query_one("#plot-2", PlotPanel)
+        await until(pilot, lambda: "step 119" in panel.text)
+
+    assert snap_compare(make_app(screen="monitor"), terminal_size=WIDE, run_before=look)
+
+
 def test_failure(make_app: MakeApp, paths: Paths, snap_compare: Compare) -> None:
     fill(paths)
     app = make_app(open_run="20270115-071000-small-0002")

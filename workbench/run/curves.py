@@ -13,7 +13,7 @@ LIMIT_POINTS = 2000
 KEPT_POINTS = 65_536
 """As many points a curve keeps at most."""
 THINNED_SHARE = 8
-"""A curve that is full goes on with so many times fewer points."""
+"""A curve that is full goes on with so many times fewer stretches, two points in each."""
 
 Points = tuple[tuple[int, float], ...]
 
@@ -21,8 +21,8 @@ Points = tuple[tuple[int, float], ...]
 class Curve:
     """`(step, value)` points by rising step; one value a step, the newest.
 
-    Beyond its limit it is thinned to an eighth, at most, of its own points: the lowest and the
-    highest of each stretch of steps, and the ends. A shorter curve is exact.
+    Beyond its limit it is thinned to a quarter, about, of its own points: the lowest and the
+    highest of each stretch of `2^n` steps, and the ends. A shorter curve is exact.
 
     Attributes:
         exact_from: No step from here on was thinned.
@@ -34,6 +34,7 @@ class Curve:
         self._values = array("d")
         self._points: Points | None = None
         self._view = _View()
+        self._width = 1
         self.exact_from = 0
 
     def __len__(self) -> int:
@@ -70,6 +71,10 @@ class Curve:
         """Take points whose steps rise and are all behind the last one; as `add` of each."""
         self._points = None
         done = 0
+        if len(self._steps) + len(steps) <= self._limit:
+            self._steps += steps
+            self._values += values
+            return
         while done < len(steps):
             end = done + self._limit + 1 - len(self._steps)
             self._steps += steps[done:end]
@@ -123,12 +128,25 @@ class Curve:
         return value, self._steps[self._values.index(value)]
 
     def _thin(self) -> None:
-        steps, values = self._steps.tolist(), self._values.tolist()
-        places = thinned(steps, values, self._limit // THINNED_SHARE)
-        self._steps = array("q", [steps[place] for place in places])
-        self._values = array("d", [values[place] for place in places])
+        """Thin what is exact like the rest, and all of it where stretches grow longer."""
+        span, width = self._steps[-1] - self._steps[0], self._width
+        while span // width >= self._limit // THINNED_SHARE:
+            width *= 2
+        exact = bisect_left(self._steps, self.exact_from)
+        self._thin_behind(0 if width > self._width else exact, width)
+        if len(self._steps) > self._limit // 2:
+            self._thin_behind(0, width)
+        self._width = width
         self._view = _View()
-        self.exact_from = steps[-1]
+        self.exact_from = self._steps[-1]
+
+    def _thin_behind(self, place: int, width: int) -> None:
+        if place == len(self._steps):
+            return
+        steps, values = self._steps[place:].tolist(), self._values[place:].tolist()
+        places = with_ends(extremes(steps, values, _edges(steps, width)), len(steps))
+        self._steps[place:] = array("q", [steps[place] for place in places])
+        self._values[place:] = array("d", [values[place] for place in places])
 
 
 class _View:
@@ -179,12 +197,13 @@ def thinned(steps: Sequence[int], values: Sequence[float], limit: int) -> list[i
     count = max(1, limit // 2 - 1)
     low, span = steps[0], steps[-1] - steps[0] + 1
     edges = (low - (-span * (number + 1) // count) for number in range(count))
-    places = extremes(steps, values, edges)
-    if places[0] != 0:
-        places.insert(0, 0)
-    if places[-1] != len(steps) - 1:
-        places.append(len(steps) - 1)
-    return places
+    return with_ends(extremes(steps, values, edges), len(steps))
+
+
+def with_ends(places: list[int], count: int) -> list[int]:
+    """Some of the places from 0 to `count`, rising, with the first and the last one."""
+    first = [] if places[0] == 0 else [0]
+    return [*first, *places, *([] if places[-1] == count - 1 else [count - 1])]
 
 
 def extremes(steps: Sequence[int], values: Sequence[float], edges: Iterator[int]) -> list[int]:

@@ -26,7 +26,15 @@ from workbench.tui.plot import (
     window,
 )
 from workbench.tui.render import number
-from workbench.tui.ticks import log_labels, log_ticks, tick_labels, ticks, x_text, x_ticks
+from workbench.tui.ticks import (
+    log_labels,
+    log_ticks,
+    round_step,
+    tick_labels,
+    ticks,
+    x_text,
+    x_ticks,
+)
 
 MIN_WIDTH, MIN_HEIGHT = 14, 5
 FRAMES = {
@@ -39,6 +47,9 @@ FRAMES = {
 FRAME_STYLES = {False: "$line", True: "$primary"}
 MARK_STYLES = {"resume": "$primary", "stop": "$warning", "eval_best": "$success"}
 RAW_STYLE = "$faint"
+Y_GRAINS = 12
+# Below it powers of ten are no longer exact.
+LOG_FLOOR = 1e-290
 
 Runs = tuple[tuple[str, str], ...]
 Row = Runs
@@ -105,7 +116,10 @@ def sketch(series: Sequence[Series], view: ChartView, width: int, height: int) -
     columns = width - 3 - max(map(len, labels))
     if columns < 4:
         return None
-    thinned = [replace(layer, points=thin(layer.points, columns)) for layer in layers]
+    thinned = [
+        replace(layer, points=thin(layer.points, columns, bounds.x_low, bounds.x_high))
+        for layer in layers
+    ]
     cells = curves(thinned, bounds, columns, rows)
     signs = _marks(cells, view, bounds)
     x_places, x_texts = x_ticks(view.x_label, bounds.x_low, bounds.x_high, max(2, columns // 10))
@@ -128,8 +142,8 @@ def sketch(series: Sequence[Series], view: ChartView, width: int, height: int) -
 def _layers(series: Sequence[Series], view: ChartView) -> tuple[list[Layer], int, bool]:
     """What is drawn of each curve, how many points a log axis cannot show, and if it is one."""
     every = [finite(one.points) for one in series]
-    log = view.log and any(y > 0 for points in every for _, y in points)
-    left_out = sum(y <= 0 for points in every for _, y in points) if log else 0
+    log = view.log and all(_mostly_positive(points) for points in every)
+    left_out = sum(y <= LOG_FLOOR for points in every for _, y in points) if log else 0
     below: list[Layer] = []
     above: list[Layer] = []
     for index, (one, points) in enumerate(zip(series, every, strict=True)):
@@ -146,10 +160,15 @@ def _layers(series: Sequence[Series], view: ChartView) -> tuple[list[Layer], int
     return [*below, *above], left_out, log
 
 
+def _mostly_positive(points: Sequence[Point]) -> bool:
+    """Whether a log axis would show what a curve is; it must not hide one without a word."""
+    return 2 * sum(y > LOG_FLOOR for _, y in points) >= len(points)
+
+
 def _shown(points: Sequence[Point], view: ChartView, log: bool, joined: bool) -> list[Point]:
     """The part of a curve that the window shows, in the scale of the y axis."""
     if log:
-        points = [(x, math.log10(y)) for x, y in points if y > 0]
+        points = [(x, math.log10(y)) for x, y in points if y > LOG_FLOOR]
     low = -math.inf if view.low is None else view.low
     high = math.inf if view.high is None else view.high
     return window(points, low, high, joined=joined)
@@ -159,12 +178,16 @@ def _bounds(points: Sequence[Point], view: ChartView) -> Bounds:
     x_low = min(x for x, _ in points) if view.low is None else view.low
     x_high = max(x for x, _ in points) if view.high is None else view.high
     y_low, y_high = min(y for _, y in points), max(y for _, y in points)
-    if x_high <= x_low:
-        x_high = x_low + 1
+    if x_high - x_low < 1e-9 * max(1.0, abs(x_low)):
+        x_high = x_low + max(1.0, 1e-6 * abs(x_low))
     # A flat line would have no height to stand in.
     if y_high - y_low < 1e-12 + 1e-6 * abs(y_high):
         margin = abs(y_high) * 0.1 or 0.1
         y_low, y_high = y_low - margin, y_high + margin
+    # Round edges stay where they are while new points come, and with them the whole picture.
+    grain = round_step((y_high - y_low) / Y_GRAINS)
+    y_low = math.floor(y_low / grain + 1e-9) * grain
+    y_high = math.ceil(y_high / grain - 1e-9) * grain
     return Bounds(x_low, x_high, y_low, y_high)
 
 
@@ -182,6 +205,9 @@ def _marks(cells: Cells, view: ChartView, bounds: Bounds) -> tuple[tuple[int, st
         if line:
             for row in range(cells.height):
                 cells.put_if_blank(column, row, ":" if view.ascii else "┊", "$faint")
+        for offset, char in enumerate(mark.label if mark.kind == "stage" else "", start=2):
+            if column + offset < cells.width:
+                cells.put_if_blank(column + offset, 0, char, "$muted")
     return tuple(signs)
 
 
@@ -207,13 +233,12 @@ def frame(
         return _rows(whole)
     left = width - 1 - drawn.cells.width
     _plane(whole, drawn, left)
-    for column, _ in drawn.x_labels:
+    for column in _foot(whole, drawn, words, view, left):
         whole.put(left + column, bottom, signs[6], style)
     for column, sign, mark_style in drawn.axis_marks:
         whole.put(left + column, bottom, sign, mark_style)
     if view.cursor is not None:
         _cursor(whole, drawn, view, left)
-    _foot(whole, drawn, words, view, left)
     return _rows(whole)
 
 
@@ -221,7 +246,7 @@ def _head(whole: Cells, words: Words) -> None:
     """The title, and the longest legend that the width takes."""
     end = _put_runs(whole, 1, 0, ((" ", ""), *words.title, (" ", "")), whole.width - 1)
     for legend in words.legends:
-        length = _length(legend)
+        length = runs_length(legend)
         if legend and end + length + 2 <= whole.width - 1:
             _put_runs(whole, whole.width - 2 - length, 0, legend, whole.width - 1)
             return
@@ -246,24 +271,28 @@ def _cursor(whole: Cells, drawn: Sketch, view: ChartView, left: int) -> None:
     whole.put(left + column, whole.height - 2, "+" if view.ascii else "┷", "$foreground")
 
 
-def _foot(whole: Cells, drawn: Sketch, words: Words, view: ChartView, left: int) -> None:
-    """The numbers of the x axis with the note at the right."""
+def _foot(whole: Cells, drawn: Sketch, words: Words, view: ChartView, left: int) -> list[int]:
+    """The numbers of the x axis with the note at the right; returns the columns that have one."""
+    labelled = []
     row = whole.height - 1
     choices: tuple[Runs, ...] = words.notes or (((view.x_label, "$faint"),),)
     if drawn.left_out and view.cursor is None:
         choices = (((f"{drawn.left_out} not above 0 left out", "$warning"),),)
     room = whole.width - 2
-    notes = next((runs for runs in choices if _length(runs) <= room), choices[-1])
-    begin = whole.width - 1 - _length(notes)
+    notes = next((runs for runs in choices if runs_length(runs) <= room), choices[-1])
+    begin = whole.width - 1 - runs_length(notes)
     for column, text in drawn.x_labels:
         place = max(1, min(left + column - (len(text) - 1) // 2, whole.width - 1 - len(text)))
         free = all(char == " " for char in whole.chars[row][max(0, place - 1) : place + len(text)])
         if free and place + len(text) + 1 < begin:
             whole.put(place, row, text, "$faint")
+            labelled.append(column)
     _put_runs(whole, max(1, begin), row, notes, whole.width - 1)
+    return labelled
 
 
-def _length(runs: Runs) -> int:
+def runs_length(runs: Runs) -> int:
+    """How many cells runs take."""
     return sum(len(text) for text, _ in runs)
 
 

@@ -35,7 +35,8 @@ class ChartView:
             word, whose ticks are plain numbers.
         low: Left edge, None for the first point's.
         high: Right edge, None for the last point's.
-        log: Whether the y axis is logarithmic; a chart without positive values stays linear.
+        log: Whether the y axis is logarithmic; a chart of which it would hide half a curve stays
+            linear.
         smoothing: What is done to joined curves; their own points stay behind, dim.
         cursor: Where the cursor stands, None where there is none.
         marks: What is marked on the x axis.

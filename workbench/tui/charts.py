@@ -1,16 +1,11 @@
-"""Which charts a stage has, and the small texts around them."""
+"""The small texts around a run's charts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
 from textual.content import Content
 
-from workbench.run.curves import Points
 from workbench.run.states import label
 from workbench.tui.board import RunRow
-from workbench.tui.plot import Series
 from workbench.tui.render import (
     duration,
     join,
@@ -23,44 +18,15 @@ from workbench.tui.render import (
 )
 from workbench.tui.watching import RunView
 
-RESUMES_SHOWN = 5
-STYLES = ("$primary", "$accent", "$secondary")
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One chart: its title and its curves as (label, metric, joined by a line)."""
-
-    title: str
-    curves: tuple[tuple[str, str, bool], ...]
-
-
-def _with_eval(metric: str) -> Chart:
-    return Chart(metric, (("train", metric, True), ("eval", f"eval_{metric}", False)))
-
-
-CHARTS: dict[str, tuple[Chart, ...]] = {
-    "dpo": (
-        _with_eval("loss"),
-        _with_eval("rewards/margins"),
-        _with_eval("rewards/accuracies"),
-        Chart(
-            "rewards/chosen, rejected",
-            (("chosen", "rewards/chosen", True), ("rejected", "rewards/rejected", True)),
-        ),
-        Chart("learning_rate", (("train", "learning_rate", True),)),
-        Chart("grad_norm", (("train", "grad_norm", True),)),
-    ),
-    "sft": (
-        _with_eval("loss"),
-        _with_eval("mean_token_accuracy"),
-        Chart("learning_rate", (("train", "learning_rate", True),)),
-        Chart("grad_norm", (("train", "grad_norm", True),)),
-    ),
+NEXT_STEPS = {
+    "queued": "nothing; it starts when its device is free",
+    "starting": "nothing; the model is being loaded",
+    "running": "nothing; it goes on when you leave. x stops it after a step",
+    "stopping": "nothing; it finishes its step and saves a checkpoint",
+    "stalled": "press l for the log; it has not told of a step for a long time",
+    "finished": "press c to compare it with its base, e to measure it",
+    "stopped": "press R to go on from the last checkpoint, c to compare it as it is",
 }
-PLOTTED = frozenset(
-    metric for charts in CHARTS.values() for chart in charts for _, metric, _ in chart.curves
-)
 # Name on the screen, metric, whether its sign is always written.
 STRIP = (
     ("lr", "learning_rate", False),
@@ -71,20 +37,6 @@ STRIP = (
     ("rejected", "rewards/rejected", True),
     ("token accuracy", "mean_token_accuracy", False),
 )
-
-
-def series(chart: Chart, points: Mapping[str, Points]) -> list[Series]:
-    """A chart's curves from a stage's points."""
-    return [
-        Series(label, points.get(metric, ()), STYLES[index % len(STYLES)], joined)
-        for index, (label, metric, joined) in enumerate(chart.curves)
-    ]
-
-
-def page(charts: Sequence[Chart], first: int, wanted: int) -> list[Chart]:
-    """The charts shown together, beginning with the n-th; the last page may be shorter."""
-    start = first % len(charts)
-    return list(charts[start : start + wanted])
 
 
 def strip(view: RunView) -> Content:
@@ -114,6 +66,13 @@ def effort(view: RunView) -> Content:
     return join(*parts)
 
 
+def next_words(view: RunView) -> Content:
+    """What to do now, in a line under the progress; a failure has a panel for that."""
+    if view.row.error is not None:
+        return Content("")
+    return next_line(NEXT_STEPS.get(view.row.state, "press R to go on from the last checkpoint"))
+
+
 def fault_line(view: RunView) -> Content:
     """The newest non-finite value, if any."""
     if not view.faults:
@@ -125,15 +84,6 @@ def fault_line(view: RunView) -> Content:
 def reading_line(view: RunView) -> Content:
     """That the curves are not whole yet."""
     return plain("… reading the curves' later steps", style="$muted") if view.more else Content("")
-
-
-def resume_line(view: RunView, stage: str) -> Content:
-    """Where the shown stage went on from a checkpoint, if it did."""
-    steps = [step for name, step in view.resumes if name == stage]
-    if not steps:
-        return Content("")
-    some = ", ".join(str(step) for step in steps[-RESUMES_SHOWN:])
-    return plain(f"↻ resumed at step {some}", style="$muted")
 
 
 def note_line(view: RunView, width: int) -> Content:

@@ -11,13 +11,37 @@ from workbench.base.text import clean
 from workbench.tui.board import RunRow, last_values, read_row
 
 if TYPE_CHECKING:
+    from workbench.run.axes import Axis
     from workbench.run.curves import Points
     from workbench.run.directory import RunDirectory
+    from workbench.run.marks import Mark
 
 LOG_LINES = 2000
 LOG_START_BYTES = 262_144
 LINE_CHARACTERS = 2000
 LOG_CHUNKS_PER_LOOK = 4
+POLLS_PER_LOOK = 4
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a look shall bring beside the whole curves.
+
+    Attributes:
+        axis: What the x axis counts, one of `run.axes.AXES`.
+        stage, low, high: The steps that are looked at closely; a `high` of infinity follows.
+        names: The metrics whose points are wanted there as they were logged.
+    """
+
+    axis: str = "step"
+    stage: str = ""
+    low: float = 0.0
+    high: float = 0.0
+    names: frozenset[str] = frozenset()
+
+    def covers(self, stage: str, bounds: tuple[float, float]) -> bool:
+        """Whether these steps of a stage were looked at closely."""
+        return stage == self.stage and self.low <= bounds[0] and bounds[1] <= self.high
 
 
 @dataclass(frozen=True)
@@ -33,6 +57,11 @@ class RunView:
         faults: Metrics that were not finite, newest last.
         resumes: `(stage, step)` of each checkpoint that the run went on from.
         more: The metrics hold more than has been read yet; look again.
+        wanted: What the look was asked for.
+        axes: The wanted x axis of each stage, none where it counts steps.
+        detail: The wanted metrics' points in the wanted steps.
+        marks: What happened at which step, by stage.
+        findings: What is wrong with the run, worst first.
     """
 
     row: RunRow
@@ -46,6 +75,11 @@ class RunView:
     model: str = ""
     resumes: tuple[tuple[str, int], ...] = ()
     more: bool = False
+    wanted: Wanted = Wanted()
+    axes: Mapping[str, Axis] = field(default_factory=dict)
+    detail: Mapping[str, Points] = field(default_factory=dict)
+    marks: Mapping[str, tuple[Mark, ...]] = field(default_factory=dict)
+    findings: tuple[object, ...] = ()
 
 
 class RunWatcher:
@@ -53,26 +87,38 @@ class RunWatcher:
 
     Args:
         run: The run.
-        plotted: The metrics whose curves are wanted.
+
+    Attributes:
+        wanted: What the next look shall bring; it may be set while one goes on.
     """
 
-    def __init__(self, run: RunDirectory, plotted: frozenset[str]) -> None:
+    def __init__(self, run: RunDirectory) -> None:
         from workbench.run.metrics import MetricsReader
 
         self.run = run
-        self._plotted = plotted
+        self.wanted = Wanted()
         self._metrics = MetricsReader(run)
         self._log = LineTail(run.log)
         self._log.skip_to_last(LOG_START_BYTES)
         self._points: dict[str, dict[str, Points]] = {}
+        self._marks: dict[str, tuple[Mark, ...]] = {}
+        self._begun = False
+        self._answered = self.wanted
+        self._axes: dict[str, Axis] = {}
+        self._detail: dict[str, Points] = {}
 
     def look(self) -> RunView:
         """Read what is new and say how the run stands. Call it from a thread."""
         from workbench.run.record import read_record
 
+        wanted = self.wanted
         record = read_record(self.run)
-        if self._metrics.poll():
+        changed = self._poll()
+        if changed:
             self._points = self._curves()
+            self._marks = {stage: self._metrics.marks(stage) for stage in self._points}
+        if changed or wanted != self._answered:
+            self._answer(wanted)
         lines, restarted = self._log_lines()
         more = self._metrics.more
         return RunView(
@@ -88,13 +134,43 @@ class RunWatcher:
             model=record.model_source,
             resumes=tuple(self._metrics.resumes()),
             more=more,
+            wanted=wanted,
+            axes=self._axes,
+            detail=self._detail,
+            marks=self._marks,
         )
 
+    def _poll(self) -> bool:
+        """Read what is new; of a long history a little at first, then more at a time."""
+        changed = self._metrics.poll()
+        for _ in range(POLLS_PER_LOOK - 1 if self._begun else 0):
+            if not self._metrics.more:
+                break
+            changed = self._metrics.poll() or changed
+        self._begun = True
+        return changed
+
     def _curves(self) -> dict[str, dict[str, Points]]:
-        names = [name for name in self._metrics.names() if name in self._plotted]
-        return {
+        names = self._metrics.names()
+        curves = {
             stage: {name: self._metrics.points(name, stage) for name in names}
             for stage in self._metrics.stages()
+        }
+        return {
+            stage: {name: points for name, points in named.items() if points}
+            for stage, named in curves.items()
+        }
+
+    def _answer(self, wanted: Wanted) -> None:
+        """What was asked for, anew where it is another question or the curves changed."""
+        metrics, self._answered = self._metrics, wanted
+        stages = self._points if wanted.axis != "step" else ()
+        self._axes = {stage: metrics.axis(wanted.axis, stage) for stage in stages}
+        known = self._points.get(wanted.stage, {})
+        self._detail = {
+            name: metrics.window(name, wanted.stage, wanted.low, wanted.high)
+            for name in wanted.names
+            if name in known
         }
 
     def _log_lines(self) -> tuple[tuple[str, ...], bool]:

@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Grid, Vertical
+from textual.content import Content
 from textual.widgets import Log, Static
 
 from workbench.tui.board import RunRow
+from workbench.tui.chart_deck import ChartDeck
 from workbench.tui.charts import (
-    CHARTS,
-    PLOTTED,
     failure,
     fault_line,
     headline,
+    next_words,
     note_line,
-    page,
     progress,
     reading_line,
-    resume_line,
-    series,
     strip,
 )
+from workbench.tui.joined_stages import ALL_STAGES
 from workbench.tui.messages import RunWatched
-from workbench.tui.render import lines
-from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.render import lines, plain
+from workbench.tui.screens.chart_keys import WIDE_PANEL, ChartScreen
+from workbench.tui.screens.monitor_keys import KEYS
 from workbench.tui.watching import LOG_LINES, RunView, RunWatcher
 from workbench.tui.widgets.plot_panel import PlotPanel
+from workbench.tui.widgets.steady_input import SteadyInput
 
 LOOK_SECONDS = 1.0
-PANELS = 4
-PAIR_COLUMNS, GRID_COLUMNS, GRID_LINES = 76, 110, 28
+READING_SECONDS = 0.3
+PANELS = 9
+PAIR_COLUMNS, TRIPLE_COLUMNS = 76, 165
+GRID_LINES, TRIPLE_LINES = 28, 52
 NO_RUNS = "Nothing to watch yet.\n\nPress 1, pick a recipe and press r."
 
 
-class MonitorScreen(WorkbenchScreen):
+class MonitorScreen(ChartScreen):
     """The run that the app watches, or else the newest."""
 
     MODE = "monitor"
@@ -46,93 +50,29 @@ class MonitorScreen(WorkbenchScreen):
     HELP_TITLE = "Monitor"
     HELP_TEXT = (
         "Curves, newest values and log of one run. It trains without this app; what you see is "
-        "read from its files, from the first step on. Points marked x are evaluations."
+        "read from its files, from the first step on. Points that stand alone are evaluations. "
+        "On the x axis: ▴ checkpoint, ↻ resumed, ■ stopped, ★ best evaluation."
     )
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("m", "page(1)", "More plots", id="monitor.more", tooltip="Show the next curves"),
-        Binding("z", "zoom", "Zoom", id="monitor.zoom", tooltip="One large plot, and back"),
-        Binding(
-            "t",
-            "stage",
-            "Stage",
-            show=False,
-            id="monitor.stage",
-            tooltip="Show the curves of the other stage",
-        ),
-        Binding("l", "log", "Log", id="monitor.log", tooltip="The whole screen for the log"),
-        Binding(
-            "c",
-            "compare",
-            "Compare",
-            id="monitor.compare",
-            tooltip="Ask the base and the tuned model side by side",
-        ),
-        Binding(
-            "e",
-            "score",
-            "Score",
-            show=False,
-            id="monitor.score",
-            tooltip="Measure whether the tuned model is better, and what it lost",
-        ),
-        Binding(
-            "x",
-            "stop",
-            "Stop",
-            id="monitor.stop",
-            tooltip="Stop the run after its present step; asks first",
-        ),
-        Binding(
-            "R",
-            "resume",
-            "Resume",
-            show=False,
-            key_display="R",
-            id="monitor.resume",
-            tooltip="Go on from the last checkpoint",
-        ),
-        Binding(
-            "y",
-            "copy",
-            "Copy path",
-            show=False,
-            id="monitor.copy",
-            tooltip="Copy the path of the run directory",
-        ),
-        Binding(
-            "T",
-            "timeline",
-            "Timeline",
-            show=False,
-            key_display="T",
-            id="monitor.timeline",
-            tooltip="What each checkpoint answered to the recipe's prompts",
-        ),
-        Binding(
-            "escape",
-            "back",
-            "Runs",
-            show=False,
-            id="monitor.back",
-            tooltip="Back: from the log to the plots, from the plots to the runs",
-        ),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     def __init__(self) -> None:
         super().__init__()
         self._watcher: RunWatcher | None = None
         self._view: RunView | None = None
         self._looking = False
-        self._first = 0
-        self._zoomed = False
+        self._texts: dict[str, Content] = {}
+        self._drawn, self._skipped = 0.0, False
         self._stage = ""
 
     def compose_body(self) -> ComposeResult:
         """Head, curves, values, log."""
         ascii_only = self.bench.ascii_only
+        self.deck = ChartDeck(ascii_only=ascii_only)
         yield Static("Looking for runs ...", id="none", classes="empty", markup=False)
         with Vertical(id="run"):
             yield Static("", id="head", markup=False)
+            yield SteadyInput(id="filter", placeholder="words of a metric's name, or loss*")
+            yield Static("", id="looking", markup=False)
             with Grid(id="plots"):
                 for number in range(PANELS):
                     yield PlotPanel("", ascii_only=ascii_only, id=f"plot-{number}")
@@ -143,6 +83,7 @@ class MonitorScreen(WorkbenchScreen):
     def on_mount(self) -> None:
         """Look once a second while the screen is shown."""
         self.query_one("#run").display = False
+        self.query_one("#filter").display = False
         self.query_one("#log").border_title = "log"
         self.query_one("#failure").border_title = "this run did not end well"
         self.set_interval(LOOK_SECONDS, self._look)
@@ -183,8 +124,9 @@ class MonitorScreen(WorkbenchScreen):
     def _watch(self, run_id: str) -> None:
         if self._watcher is not None and self._watcher.run.id == run_id:
             return
-        self._watcher = RunWatcher(self.bench.actions.directory(run_id), PLOTTED)
-        self._view, self._stage, self._first = None, "", 0
+        self._watcher = RunWatcher(self.bench.actions.directory(run_id))
+        self._view, self._stage = None, ""
+        self.deck.begin()
         self.query_one(Log).clear()
         self._look()
 
@@ -211,20 +153,34 @@ class MonitorScreen(WorkbenchScreen):
             self._look()
             return
         old, self._view = self._view, view
-        if old is None or _differs(old, view):
+        self._received(old, view)
+        if view.more:
+            self._look()
+
+    def _received(self, old: RunView | None, view: RunView) -> None:
+        """Show what is new; a long history is drawn now and then while it is being read."""
+        reading = view.more and old is not None and not view.log
+        if reading and time.monotonic() < self._drawn + READING_SECONDS:
+            self._skipped = True
+            return
+        if self._skipped or old is None or _differs(old, view):
+            self._skipped, self._drawn = False, time.monotonic()
+            stage = self.stage
             with self.app.batch_update():
+                if old is not None and old.row.stage != view.row.stage and not self._stage:
+                    self.deck.begin()
+                self.deck.take(view, stage)
                 self.query_one("#none").display = False
                 self.query_one("#run").display = True
                 self._add_log(view)
                 self._show()
+            self.want()
         elif view.row.active:
             self._show_head(view)
         if old is None and self.focused is None:
-            self.query_one(Log).focus()
+            self.panel(self.deck.chosen).focus(scroll_visible=False)
         if old is None or old.row.state != view.row.state:
             self.refresh_bindings()
-        if view.more:
-            self._look()
 
     def _add_log(self, view: RunView) -> None:
         log = self.query_one(Log)
@@ -246,55 +202,92 @@ class MonitorScreen(WorkbenchScreen):
             return
         self._show_head(view)
         bad = view.row.error is not None
+        self.query_one("#run").set_class(self.deck.alone, "-large")
         panel = self.query_one("#failure", Static)
         panel.display = bad
         if bad:
-            panel.update(failure(view.row))
+            self._put("#failure", failure(view.row))
         # At 24 lines the reason and the log need the room more than the last values.
         values = self.query_one("#strip", Static)
         values.display = not self._log_only and (not bad or self.size.height >= GRID_LINES)
         parts = (
             strip(view),
             reading_line(view),
-            resume_line(view, self.stage),
             fault_line(view),
             note_line(view, max(20, self.size.width - 4)),
         )
-        values.update(lines(*(part for part in parts if part)))
+        self._put("#strip", lines(*(part for part in parts if part)))
         empty = not any(view.points.values())
         self.query_one("#plots").display = not (self._log_only or (bad and empty))
-        self._show_plots(view)
+        self.show_charts()
 
     def _show_head(self, view: RunView) -> None:
-        head = self.query_one("#head", Static)
         now = self.bench.services.clock()
         width = max(20, self.size.width - 4)
         bar = progress(view, now, width, ascii_only=self.bench.ascii_only)
-        head.update(lines(headline(view, self.stage), bar))
+        parts = [headline(view, self.stage), bar, next_words(view)]
+        self._put("#head", lines(*(part for part in parts if part)))
 
-    def _show_plots(self, view: RunView) -> None:
-        charts = CHARTS.get(self.stage, CHARTS["dpo"])
-        shown = page(charts, self._first, self._per_page)
-        points = view.points.get(self.stage, {})
+    def _put(self, selector: str, content: Content) -> None:
+        """Change a text where it is another one; with a layout, which costs most, if need be."""
+        old = self._texts.get(selector, Content(""))
+        if not content.is_same(old):
+            self._texts[selector] = content
+            higher = old.plain.count("\n") != content.plain.count("\n")
+            self.query_one(selector, Static).update(content, layout=higher or not old)
+
+    def show_charts(self) -> None:
+        """Draw the open charts; those that look the same as before cost nothing."""
+        shown = self.deck.page(self.per_page)
+        chart_view = self.deck.chart_view()
+        columns = self._grid[0] if len(shown) > 1 else 1
+        grid = self.query_one("#plots")
+        grid.styles.grid_size_columns = columns
+        grid.styles.grid_size_rows = max(1, -(-len(shown) // columns))
+        wide = self.size.width // columns >= WIDE_PANEL
         for number in range(PANELS):
-            panel = self.query_one(f"#plot-{number}", PlotPanel)
+            panel = self.panel(number)
             panel.display = number < len(shown)
             if panel.display:
-                panel.show(shown[number].title, series(shown[number], points))
-        grid = self.query_one("#plots")
-        grid.styles.grid_size_columns = 1 if len(shown) == 1 else 2
-        grid.styles.grid_size_rows = 2 if len(shown) > 2 else 1
+                chart = shown[number]
+                note = self.deck.note(chart, wide=wide)
+                panel.show(chart.title, self.deck.series(chart), chart_view, note)
+        looking = self.query_one("#looking", Static)
+        looking.display = self.deck.changed or self.size.height >= GRID_LINES
+        if looking.display:
+            parts = [self.deck.words(self.per_page), self.deck.marks_legend()]
+            words = "      ".join(part for part in parts if part)
+            self._put("#looking", plain(words, style="$muted"))
 
     @property
-    def _per_page(self) -> int:
+    def _grid(self) -> tuple[int, int]:
+        """Columns and rows of charts that fit."""
         width, height = self.size
-        if self._zoomed or width < PAIR_COLUMNS:
-            return 1
-        return PANELS if width >= GRID_COLUMNS and height >= GRID_LINES else 2
+        columns = sum(width >= least for least in (0, PAIR_COLUMNS, TRIPLE_COLUMNS))
+        rows = sum(height >= least for least in (0, GRID_LINES, TRIPLE_LINES))
+        return columns, rows
+
+    @property
+    def room(self) -> int:
+        """How many charts fit."""
+        columns, rows = self._grid
+        return columns * rows
+
+    @property
+    def per_page(self) -> int:
+        """How many charts are shown together."""
+        return 1 if self.deck.alone else self.room
+
+    def want(self) -> None:
+        """Look again when the charts want something else of the run."""
+        wanted = self.deck.wanted(self.per_page)
+        if self._watcher is not None and wanted != self._watcher.wanted:
+            self._watcher.wanted = wanted
+            self._look()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Another number of plots may fit now."""
-        self._first = 0
+        """Another number of charts may fit now."""
+        self.deck.first = 0
         self.call_after_refresh(self._show)
 
     @property
@@ -312,28 +305,16 @@ class MonitorScreen(WorkbenchScreen):
             return True if view is not None and len(view.row.stages) > 1 else None
         return True
 
-    def action_page(self, by: int) -> None:
-        """Show the next curves."""
-        charts = CHARTS.get(self.stage, CHARTS["dpo"])
-        self._first += by * self._per_page
-        if self._first >= len(charts):
-            self._first = 0
-        self._show()
-
-    def action_zoom(self) -> None:
-        """One large plot, or as many as fit."""
-        self._zoomed = not self._zoomed
-        self._first -= 0 if self._zoomed else self._first % self._per_page
-        self._show()
-
     def action_stage(self) -> None:
-        """Show the other stage's curves."""
+        """Show the curves of another stage, or of all stages one after the other."""
         if self._view is not None and self._view.row.stages:
-            stages = self._view.row.stages
-            here = stages.index(self.stage) if self.stage in stages else 0
-            self._stage = stages[(here + 1) % len(stages)]
-            self._first = 0
+            choices = [*self._view.row.stages, ALL_STAGES]
+            here = choices.index(self.stage) if self.stage in choices else 0
+            self._stage = choices[(here + 1) % len(choices)]
+            self.deck.begin()
+            self.deck.take(self._view, self._stage)
             self._show()
+            self.want()
 
     def action_log(self) -> None:
         """Give the log the whole screen, or take it back."""
@@ -342,10 +323,10 @@ class MonitorScreen(WorkbenchScreen):
         self._show()
 
     def action_back(self) -> None:
-        """From the log to the plots, from the plots to the runs."""
+        """One thing back, at last to the runs."""
         if self._log_only:
             self.action_log()
-        else:
+        elif not self.step_back():
             self.bench.action_show("runs")
 
     def action_compare(self) -> None:
@@ -382,4 +363,5 @@ class MonitorScreen(WorkbenchScreen):
 def _differs(old: RunView, new: RunView) -> bool:
     """Whether there is more to show than the clock; nothing else is worth a redraw."""
     same = old.row == new.row and old.points is new.points and old.faults == new.faults
+    same = same and old.wanted == new.wanted and old.findings == new.findings
     return not same or bool(new.log) or new.log_restarted or old.latest != new.latest

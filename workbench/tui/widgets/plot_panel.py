@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style as RichStyle
 from textual import events
@@ -15,21 +14,23 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.widget import Widget
 
-from workbench.base.text import clean
 from workbench.tui.chart_picture import (
     Row,
     Runs,
     Sketch,
     Words,
     frame,
+    runs_length,
     sketch,
     value_text,
     values_at,
 )
 from workbench.tui.chart_view import ChartView
-from workbench.tui.plot import Series, legend_sign
+from workbench.tui.plot import Series, legend_sign, narrow
 from workbench.tui.render import number
 from workbench.tui.ticks import x_text
+
+TITLE_VALUES = 2
 
 
 class PlotPanel(Widget, can_focus=True):
@@ -78,7 +79,7 @@ class PlotPanel(Widget, can_focus=True):
         view: ChartView | None = None,
         note: Runs = (),
     ) -> None:
-        """Show these curves; the first one's newest value stands in the frame's title.
+        """Show these curves; the newest values of one or two lines stand in the frame's title.
 
         Args:
             title: What the chart shows.
@@ -156,28 +157,31 @@ class PlotPanel(Widget, can_focus=True):
         super().notify_style_update()
 
     def _words(self) -> Words:
-        first = self._series[0] if self._series else None
-        newest = number(first.points[-1][1]) if first and first.points else ""
-        style = f"bold {first.style}" if first else ""
-        title: Runs = ((_narrow(self._title), "bold" if self.has_focus else "$foreground"),)
+        title: Runs = ((narrow(self._title), "bold" if self.has_focus else "$foreground"),)
+        lines = [one for one in self._series if one.joined]
+        for one in lines if len(lines) <= TITLE_VALUES else lines[:1]:
+            if one.points:
+                title += ((f" {number(one.points[-1][1])}", f"bold {one.style}"),)
         extras = [self._view.smoothing.words, "log" if self._sketch and self._sketch.log else ""]
-        if newest:
-            title += ((f" {newest}", style),)
-        title += tuple((f" {words}", "$secondary") for words in extras if words)
+        for words in reversed([words for words in extras if words]):
+            if runs_length(title) + len(words) + 5 <= self.size.width:
+                title += ((f" {words}", "$secondary"),)
         notes = self._cursor_notes() or ((self._note,) if self._note else ())
         return Words(title, self._legends(), notes)
 
     def _legends(self) -> tuple[Runs, ...]:
-        """All curves, and a shorter one without the first, whose colour the title has."""
+        """All curves, then fewer; of two at last the second: the title has the first one."""
         parts = [
             ((f" {legend_sign(i, one, ascii_only=self._view.ascii)} ", one.style),
-             (_narrow(one.label), "$muted"))
+             (narrow(one.label), "$muted"))
             for i, one in enumerate(self._series)
             if one.points
         ]  # fmt: skip
         if len(parts) < 2:
             return ()
-        choices = (parts, parts[1:]) if len(parts) == 2 else (parts,)
+        choices = [parts[:count] for count in range(len(parts), 1, -1)]
+        if len(parts) == 2:
+            choices.append(parts[1:])
         return tuple((*(run for part in some for run in part), (" ", "")) for some in choices)
 
     def _cursor_notes(self) -> tuple[Runs, ...]:
@@ -192,15 +196,9 @@ class PlotPanel(Widget, can_focus=True):
             one = self._series[index]
             value = (value_text(self._view, x, point), one.style)
             sign = legend_sign(index, one, ascii_only=self._view.ascii)
-            named += [(f"  {_narrow(one.label)} " if several else "  ", "$muted"), value]
+            named += [(f"  {narrow(one.label)} " if several else "  ", "$muted"), value]
             signed += [(f" {sign} " if several else " ", one.style), value]
         return (place, *named), (place, *signed), tuple(signed)
-
-
-def _narrow(text: str) -> str:
-    """Outside text of which every character is one cell wide."""
-    shown = clean(text, newlines=False)
-    return "".join(char if cell_len(char) == 1 else "?" for char in shown)
 
 
 def _difference(before: Row, after: Row) -> tuple[int, int]:

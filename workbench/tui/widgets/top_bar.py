@@ -44,6 +44,7 @@ class TopBar(Horizontal):
     def __init__(self, active: str) -> None:
         super().__init__()
         self._active = active
+        self._hint = Content("")
 
     def compose(self) -> ComposeResult:
         """Name, four tabs, hint."""
@@ -53,5 +54,8 @@ class TopBar(Horizontal):
         yield Static("", id="live", markup=False)
 
     def show_live(self, hint: Content) -> None:
-        """Show what trains, on the right."""
+        """Show what trains, on the right; what stands there already costs no layout."""
+        if hint.is_same(self._hint):
+            return
+        self._hint = hint
         self.query_one("#live", Static).update(hint)
