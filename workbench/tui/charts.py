@@ -96,6 +96,16 @@ def note_line(view: RunView, width: int) -> Content:
     return plain(f"note  {count}{view.notes[-1]}", style="$muted").truncate(width, ellipsis=True)
 
 
+def machine_words(view: RunView, width: int) -> Content:
+    """What a live run takes of its machine, in one line."""
+    if view.machine is None or not view.row.active:
+        return Content("")
+    from workbench.tui.machine import machine_line
+
+    name = "machine  "
+    return join((name, "$muted"), machine_line(view.machine, width - len(name)))
+
+
 def headline(view: RunView, stage: str) -> Content:
     """Name, state, stage, model."""
     row = view.row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -158,6 +158,27 @@ def import_run(app: WorkbenchApp) -> None:
 def tag_words(row: RunRow) -> str:
     """` #baseline #sweep`, empty without any."""
     return "".join(f" #{tag}" for tag in row.tags)
+
+
+def open_overlay(app: WorkbenchApp, marked: Sequence[str], row: RunRow | None) -> None:
+    """Lay the marked runs over one another, or a run over its kin; say so where there is no two.
+
+    Args:
+        marked: Ids of runs.
+        row: The run that is looked at, which joins a single marked one.
+    """
+    from workbench.run.overlay import MOST_RUNS
+    from workbench.tui.screens.overlay import OverlayScreen
+
+    runs = tuple(marked)
+    if len(runs) < 2 and row is not None:
+        runs = (*runs, row.id) if runs and row.id not in runs else companions(row, app.rows)
+    if len(runs) < 2:
+        app.say("There is no other run of this recipe. Mark two or more with space in the list.")
+    elif len(runs) > MOST_RUNS:
+        app.say(f"{len(runs)} runs are marked; a chart tells {MOST_RUNS} apart.")
+    else:
+        app.push_screen(OverlayScreen(runs))
 
 
 def companions(row: RunRow, rows: tuple[RunRow, ...]) -> tuple[str, ...]:

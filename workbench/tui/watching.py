@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from workbench.run.curves import Points
     from workbench.run.directory import RunDirectory
     from workbench.run.health import Finding
+    from workbench.run.machine.view import MachineView
     from workbench.run.marks import Mark
 
 LOG_LINES = 2000
@@ -63,6 +64,7 @@ class RunView:
         detail: The wanted metrics' points in the wanted steps.
         marks: What happened at which step, by stage.
         findings: What is wrong with the run, worst first.
+        machine: What it takes of its machine, None where that was never logged.
     """
 
     row: RunRow
@@ -81,6 +83,7 @@ class RunView:
     detail: Mapping[str, Points] = field(default_factory=dict)
     marks: Mapping[str, tuple[Mark, ...]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    machine: MachineView | None = None
 
 
 class RunWatcher:
@@ -95,12 +98,14 @@ class RunWatcher:
 
     def __init__(self, run: RunDirectory) -> None:
         from workbench.run.health import Doctor
+        from workbench.run.machine.log import MachineLog
         from workbench.run.metrics import MetricsReader
 
         self.run = run
         self.wanted = Wanted()
         self._metrics = MetricsReader(run)
         self._doctor = Doctor(run, self._metrics)
+        self._machine = MachineLog(run)
         self._log = LineTail(run.log)
         self._log.skip_to_last(LOG_START_BYTES)
         self._points: dict[str, dict[str, Points]] = {}
@@ -122,6 +127,7 @@ class RunWatcher:
             self._marks = {stage: self._metrics.marks(stage) for stage in self._points}
         if changed or wanted != self._answered:
             self._answer(wanted)
+        self._machine.poll()
         lines, restarted = self._log_lines()
         more = self._metrics.more
         return RunView(
@@ -143,6 +149,7 @@ class RunWatcher:
             marks=self._marks,
             # Half a history would be judged as if it were the whole.
             findings=() if more else self._doctor.look(record),
+            machine=self._machine.last.view if self._machine.last else None,
         )
 
     def _poll(self) -> bool:

@@ -18,6 +18,7 @@ from workbench.tui.charts import (
     failure,
     fault_line,
     headline,
+    machine_words,
     next_words,
     note_line,
     progress,
@@ -208,6 +209,7 @@ class MonitorScreen(ChartScreen):
         panel.display = bad
         if bad:
             self._put("#failure", failure(view.row))
+        width = max(20, self.size.width - 4)
         # At 24 lines the reason and the log need the room more than the last values.
         values = self.query_one("#strip", Static)
         values.display = not self._log_only and (not bad or self.size.height >= GRID_LINES)
@@ -215,7 +217,9 @@ class MonitorScreen(ChartScreen):
             strip(view),
             reading_line(view),
             fault_line(view),
-            note_line(view, max(20, self.size.width - 4)),
+            note_line(view, width),
+            # Where there is no room for it, g shows it.
+            machine_words(view, width) if self.size.height >= GRID_LINES else None,
         )
         self._put("#strip", lines(*(part for part in parts if part)))
         empty = not any(view.points.values())
@@ -349,6 +353,18 @@ class MonitorScreen(ChartScreen):
             row = self._view.row
             self.app.push_screen(HealthDialog(row.label, self._view.findings, ended=not row.active))
 
+    def action_machine(self) -> None:
+        """Show GPUs, CPU, memory and disk, and what this run takes of them."""
+        from workbench.tui.machine import show_machine
+
+        show_machine(self.bench, self._watcher.run.id if self._watcher is not None else "")
+
+    def action_overlay(self) -> None:
+        """Lay this run over its parent, or over the newest other run of its recipe."""
+        from workbench.tui.history import open_overlay
+
+        open_overlay(self.bench, (), self._view.row if self._view is not None else None)
+
     def action_timeline(self) -> None:
         """Show what each checkpoint of this run answered."""
         if self._watcher is not None:
@@ -374,4 +390,5 @@ def _differs(old: RunView, new: RunView) -> bool:
     """Whether there is more to show than the clock; nothing else is worth a redraw."""
     same = old.row == new.row and old.points is new.points and old.faults == new.faults
     same = same and old.wanted == new.wanted and old.findings == new.findings
+    same = same and old.machine == new.machine
     return not same or bool(new.log) or new.log_restarted or old.latest != new.latest

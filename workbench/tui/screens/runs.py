@@ -14,9 +14,9 @@ from workbench.tui.board import RunRow
 from workbench.tui.history import (
     Finder,
     HistoryFound,
-    companions,
     edit_notes,
     import_run,
+    open_overlay,
     shown,
 )
 from workbench.tui.render import (
@@ -233,21 +233,7 @@ class RunsScreen(WorkbenchScreen):
 
     def action_overlay(self) -> None:
         """Lay the marked runs over one another, or this one over its kin."""
-        from workbench.run.overlay import MOST_RUNS
-        from workbench.tui.screens.overlay import OverlayScreen
-
-        row = self.row
-        runs = tuple(self._marked)
-        if len(runs) < 2 and row is not None:
-            runs = (
-                (*runs, row.id) if runs and row.id not in runs else companions(row, self.bench.rows)
-            )
-        if len(runs) < 2:
-            self.bench.say("Mark two runs or more with space.")
-        elif len(runs) > MOST_RUNS:
-            self.bench.say(f"{len(runs)} runs are marked; a chart tells {MOST_RUNS} apart.")
-        else:
-            self.app.push_screen(OverlayScreen(runs))
+        open_overlay(self.bench, self._marked, self.row)
 
     def action_notes(self) -> None:
         """Edit tags and note of the run."""
