@@ -246,6 +246,11 @@ class MetricsReader:
             return curve.points() if curve else ()
         return tuple(point for known in self._stages for point in self.points(name, known))
 
+    def is_whole(self, name: str, stage: str) -> bool:
+        """Whether `points` leaves out nothing of a metric that was logged."""
+        curve = self._curve(name, stage)
+        return curve is None or len(curve) <= LIMIT_POINTS
+
     def window(
         self, name: str, stage: str, low: float, high: float, limit: int = LIMIT_POINTS
     ) -> Points:

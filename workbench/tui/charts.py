@@ -27,6 +27,8 @@ NEXT_STEPS = {
     "finished": "press c to compare it with its base, e to measure it",
     "stopped": "press R to go on from the last checkpoint, c to compare it as it is",
 }
+WIDE = 96
+"""Cells from which on the time of the whole run has room beside that of the stage."""
 # Name on the screen, metric, whether its sign is always written.
 STRIP = (
     ("lr", "learning_rate", False),
@@ -106,6 +108,18 @@ def machine_words(view: RunView, width: int) -> Content:
     return join((name, "$muted"), machine_line(view.machine, width - len(name)))
 
 
+def time_words(view: RunView, width: int) -> Content:
+    """Where the stage's time goes, in one line."""
+    from workbench.run.summary import rows_word, share_words
+
+    words = share_words(view.shares)
+    if not words:
+        return Content("")
+    rows = view.latest.get("samples_per_second")
+    speed = f", {number(rows, 2)} {rows_word(view.row.stage)}/s" if rows else ""
+    return join(("time  ", "$muted"), plain(f"{words}{speed}")).truncate(width, ellipsis=True)
+
+
 def headline(view: RunView, stage: str) -> Content:
     """Name, state, stage, model."""
     row = view.row
@@ -139,7 +153,10 @@ def progress(view: RunView, now: float, width: int, *, ascii_only: bool = False)
         f"  {elapsed}",
     ]
     if row.active:
-        texts += [("  left ", "$muted"), duration(_left(view))]
+        texts += [("  left ", "$muted"), duration(view.eta.stage_seconds if view.eta else None)]
+        if width >= WIDE and view.eta and view.eta.run_seconds > view.eta.stage_seconds:
+            least = "" if view.eta.exact else "at least "
+            texts += [("  whole run ", "$muted"), f"{least}{duration(view.eta.run_seconds)}"]
     tail = join(*texts)
     cells = max(4, width - tail.cell_length)
     done = round(cells * part)
@@ -147,13 +164,6 @@ def progress(view: RunView, now: float, width: int, *, ascii_only: bool = False)
     calm = "$success" if row.active or row.state == "finished" else "$warning"
     style = "$error" if row.error is not None else calm
     return join((full * done, style), (rest * (cells - done), "$line"), tail)
-
-
-def _left(view: RunView) -> float | None:
-    row = view.row
-    if not view.steps_per_second or row.max_steps <= 0:
-        return None
-    return (row.max_steps - row.step) / view.steps_per_second
 
 
 def failure(row: RunRow) -> Content:

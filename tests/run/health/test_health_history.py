@@ -21,7 +21,7 @@ from workbench.base.paths import Paths
 from workbench.run.directory import RunDirectory
 from workbench.run.health import Doctor, Finding, RunHistory, StageHistory, examine, examine_run
 from workbench.run.health import doctor as doctor_module
-from workbench.run.health.rows import KEPT_ROWS, RowSample, is_thinned
+from workbench.run.health.rows import KEPT_ROWS, RowSample
 from workbench.run.metrics import MetricsReader
 from workbench.run.samples import Returns
 
@@ -146,7 +146,7 @@ def test_an_even_sample_of_a_very_long_file(run: RunDirectory) -> None:
             file.write(json.dumps(row) + "\n")
     reader = MetricsReader(run)
     reader.read_all()
-    assert is_thinned(reader.points("loss", "dpo"))
+    assert not reader.is_whole("loss", "dpo")
     sample = RowSample(run.metrics)
     sample.update()
     points = sample.curves("dpo", Returns(()))["rewards/accuracies"]
@@ -171,7 +171,7 @@ def test_a_long_run_is_judged_by_rows_as_they_were_logged(run: RunDirectory) -> 
     log(run, dpo_rows(3, shape))
     reader = MetricsReader(run)
     reader.read_all()
-    assert is_thinned(reader.points("loss", "dpo"))
+    assert not reader.is_whole("loss", "dpo")
     assert rules(examine_run(run, reader)) == set()
 
 

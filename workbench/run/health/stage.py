@@ -149,6 +149,8 @@ class StageHistory:
         """A setting as the stage was trained with it, else TRL's default."""
         if key in self.config:
             return self.config[key]
+        if key == "learning_rate" and not self.config and self.rate:
+            return self.rate
         known = load_schema().field(key, self.name) if self.name in STAGES else None
         return known.default if known else None
 
@@ -159,8 +161,9 @@ class StageHistory:
 
     @cached_property
     def lora(self) -> bool:
-        """Whether an adapter is trained."""
-        return bool(self.setting("use_peft"))
+        """Whether an adapter is trained. Of a run without a config, as imported ones are, nobody
+        knows; then the rates of adapters, which allow more, judge it."""
+        return bool(self.setting("use_peft")) or not self.config
 
     @cached_property
     def rate(self) -> float:

@@ -24,6 +24,7 @@ from workbench.tui.charts import (
     progress,
     reading_line,
     strip,
+    time_words,
 )
 from workbench.tui.health import health_words
 from workbench.tui.joined_stages import ALL_STAGES
@@ -126,7 +127,9 @@ class MonitorScreen(ChartScreen):
     def _watch(self, run_id: str) -> None:
         if self._watcher is not None and self._watcher.run.id == run_id:
             return
-        self._watcher = RunWatcher(self.bench.actions.directory(run_id))
+        services = self.bench.services
+        run = self.bench.actions.directory(run_id)
+        self._watcher = RunWatcher(run, services.paths, services.clock)
         self._view, self._stage = None, ""
         self.deck.begin()
         self.query_one(Log).clear()
@@ -212,14 +215,14 @@ class MonitorScreen(ChartScreen):
         width = max(20, self.size.width - 4)
         # At 24 lines the reason and the log need the room more than the last values.
         values = self.query_one("#strip", Static)
-        values.display = not self._log_only and (not bad or self.size.height >= GRID_LINES)
+        roomy = self.size.height >= GRID_LINES
+        values.display = not self._log_only and (not bad or roomy)
         parts = (
             strip(view),
             reading_line(view),
             fault_line(view),
             note_line(view, width),
-            # Where there is no room for it, g shows it.
-            machine_words(view, width) if self.size.height >= GRID_LINES else None,
+            *((time_words(view, width), machine_words(view, width)) if roomy else ()),
         )
         self._put("#strip", lines(*(part for part in parts if part)))
         empty = not any(view.points.values())
