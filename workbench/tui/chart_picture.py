@@ -182,7 +182,7 @@ def _bounds(points: Sequence[Point], view: ChartView) -> Bounds:
         x_high = x_low + max(1.0, 1e-6 * abs(x_low))
     # A flat line would have no height to stand in.
     if y_high - y_low < 1e-12 + 1e-6 * abs(y_high):
-        margin = abs(y_high) * 0.1 or 0.1
+        margin = abs(y_high) * 0.1 if abs(y_high) > 1e-12 else 0.1
         y_low, y_high = y_low - margin, y_high + margin
     # Round edges stay where they are while new points come, and with them the whole picture.
     grain = round_step((y_high - y_low) / Y_GRAINS)
