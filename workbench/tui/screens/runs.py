@@ -164,7 +164,7 @@ class RunsScreen(WorkbenchScreen):
                 self._finding = False
             self.post_message(found)
 
-        self.run_worker(work, thread=True, exit_on_error=False, group="find")
+        self.run_worker(work, thread=True, exit_on_error=False, group="watch")
 
     @on(HistoryFound)
     def _history_found(self, event: HistoryFound) -> None:
