@@ -135,7 +135,8 @@ class Curve:
             self._thin_behind(0, width)
         self._width = width
         self._view = _View()
-        self.exact_from = self._steps[-1]
+        # What was forgotten since may have had the last one that was thinned.
+        self.exact_from = max(self.exact_from, self._steps[-1])
 
     def _thin_behind(self, place: int, width: int) -> None:
         if place == len(self._steps):
