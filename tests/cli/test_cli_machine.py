@@ -137,7 +137,6 @@ def test_a_look_at_this_machine(
 ) -> None:
     Nvml(Device(celsius=64, milliwatts=310_400)).install(monkeypatch)
     monkeypatch.setattr(gpus, "WATCH", GpuWatch())
-    monkeypatch.setattr(command, "SETTLE_SECONDS", 0.06)
     monkeypatch.setenv("DPO_WORKBENCH_HOME", str(paths.data))
     assert main(["machine", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -290,6 +290,27 @@ def test_alike_records_are_taken_by_columns(
     assert reader.points("loss", "dpo") == tuple((step, 1 / (step + 1)) for step in range(600))
 
 
+def test_totals_by_columns_are_those_of_each_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where every step is evaluated, which takes time and gains no tokens."""
+    run = RunDirectory(tmp_path)
+    rows: list[dict[str, Any]] = [{"event": "stage", "stage": "dpo", "time": 99.0}]
+    for step in range(1, 200):
+        row = {"time": 100.0 + step * 5, "stage": "dpo", "step": step, "loss": 1.0}
+        rows.append(row | {"num_tokens": step * 30.0, "samples": 4, "seconds/forward": 2.0})
+        rows.append({"time": 103.0 + step * 5, "stage": "dpo", "step": step, "eval_loss": 1.0})
+    run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    quick = MetricsReader(run)
+    quick.read_all()
+    monkeypatch.setattr(metrics, "FEW_ROWS", len(rows))
+    plain = MetricsReader(run)
+    plain.read_all()
+    assert vars(quick.totals.stages["dpo"]) == vars(plain.totals.stages["dpo"])
+    assert plain.totals.stages["dpo"].attempts == [[99.0, 103.0 + 199 * 5]]
+    assert plain.totals.stages["dpo"].paced_rows == 4 * 199
+
+
 def test_a_poll_is_short_and_the_first_one_shorter(tmp_path: Path) -> None:
     """Whoever waits for a screen gets the first curves soon, and is never held up for long."""
     run = RunDirectory(tmp_path)

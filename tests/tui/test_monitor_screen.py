@@ -324,10 +324,11 @@ def test_a_chart_is_drawn_again_only_when_its_data_changed(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(paths)
-    watcher = RunWatcher(run)
+    watcher = RunWatcher(run, paths, lambda: NOW)
     first, second = watcher.look(), watcher.look()
     assert second.points is first.points
     assert second.log == ()
     assert len(first.points["dpo"]["loss"]) == 120
     assert len(first.points["sft"]["loss"]) == 30
-    assert first.steps_per_second == pytest.approx(1.0)
+    assert first.eta is not None
+    assert first.eta.stage_seconds == pytest.approx(280.0)

@@ -49,7 +49,7 @@ def drawn(
 @given(points=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=500), columns=st.integers(2, 60))
 def test_thinning_keeps_extremes_and_ends(points: list[float], columns: int) -> None:
     curve = list(enumerate(points))
-    kept = thin(curve, columns)
+    kept = thin(curve, columns, 0, len(points) - 1)
     assert len(kept) <= 2 * columns + 2
     assert kept[0] == curve[0]
     assert kept[-1] == curve[-1]
@@ -57,6 +57,16 @@ def test_thinning_keeps_extremes_and_ends(points: list[float], columns: int) -> 
     assert min(value for _, value in kept) == min(points)
     assert set(kept) <= set(curve)
     assert kept == sorted(kept)
+
+
+def test_a_new_point_changes_only_its_own_columns() -> None:
+    """What a live run sends over the line is what is new."""
+    points = [(x, math.sin(x / 7)) for x in range(900)]
+    view = ChartView(low=0, high=1000)
+    before = drawn([Series("a", points[:880])], 60, 12, view)
+    after = drawn([Series("a", points)], 60, 12, view)
+    assert before != after
+    assert [line[:50] for line in before] == [line[:50] for line in after]
 
 
 @settings(max_examples=150, deadline=None)

@@ -88,7 +88,8 @@ def shown(count: int) -> Callable[[Pilot[Any]], Awaitable[None]]:
     async def wait(pilot: Pilot[Any]) -> None:
         def drawn() -> bool:
             panels = [panel for panel in pilot.app.screen.query(PlotPanel) if panel.display]
-            return len(panels) == count and all(panel.metric for panel in panels)
+            chosen = panels[:1] == [pilot.app.focused] and "┏" in panels[0].text
+            return chosen and len(panels) == count and all(panel.text for panel in panels)
 
         await until(pilot, drawn)
 

@@ -139,7 +139,7 @@ def write_metrics(run: RunDirectory, steps: int, *, first: int = 1) -> None:
         margin = 1.6 * (1 - math.exp(-step / 90)) + wave
         rows.append(
             {
-                "time": NOW - 500 + step,
+                "time": NOW - 120 + step,
                 "stage": "dpo",
                 "step": step,
                 "epoch": step / 100,
@@ -157,7 +157,7 @@ def write_metrics(run: RunDirectory, steps: int, *, first: int = 1) -> None:
         if step % 40 == 0:
             rows.append(
                 {
-                    "time": NOW - 500 + step,
+                    "time": NOW - 120 + step,
                     "stage": "dpo",
                     "step": step,
                     "eval_loss": 0.7 * math.exp(-step / 150),

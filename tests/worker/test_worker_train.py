@@ -24,6 +24,7 @@ from worker_helpers import (
 
 from workbench.base.tail import read_jsonl
 from workbench.run.directory import RunDirectory
+from workbench.run.foreign_runs import find_state, read_foreign_run
 from workbench.run.launch import launch, resume, stop
 from workbench.run.record import read_record, update_record
 from workbench.run.samples import read_samples
@@ -233,3 +234,24 @@ def test_a_second_worker_leaves_the_run_alone(
     with filelock.FileLock(run.lock):
         assert train_process.main([str(run.path)]) == 1
     assert run.record.read_text() == before
+
+
+def test_what_trl_leaves_is_imported_as_the_same_curves(finished: RunDirectory) -> None:
+    output = finished.output("dpo")
+    state = find_state(output)
+    assert state is not None
+    found = read_foreign_run(state)
+    own = [
+        {name: value for name, value in row.items() if name == "step" or "rewards/" in name}
+        for row in log_rows(finished, "dpo")
+    ]
+    theirs = [
+        {name: row[name] for name in mine} for row, mine in zip(found.rows, own, strict=False)
+    ]
+    assert found.stage == "dpo"
+    assert found.step == found.max_steps == 16
+    assert found.left_out == 0
+    assert theirs == own[: len(theirs)]
+    assert len(theirs) > 4
+    assert found.settings["lora_r"] == 4
+    assert "base_model_name_or_path" not in found.settings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -17,8 +16,6 @@ from workbench.run.machine.reader import MachineReader
 from workbench.run.machine.text import machine_rows
 from workbench.run.machine.view import MachineView
 
-SETTLE_SECONDS = 0.3
-"""A share of CPU time is one of some time."""
 GPU_SECONDS = 20.0
 NAME_CELLS = 9
 
@@ -26,10 +23,7 @@ NAME_CELLS = 9
 def machine(arguments: argparse.Namespace, paths: Paths) -> int:
     """Print one look at the machine."""
     run = find_run(paths, arguments.run) if arguments.run else None
-    reader = MachineReader(paths.runs, run, look=lambda: look(GPU_SECONDS))
-    reader.begin()
-    time.sleep(SETTLE_SECONDS)
-    view = reader.look()
+    view = MachineReader(paths.runs, run, look=lambda: look(GPU_SECONDS)).look()
     if arguments.json:
         print_json(machine_json(view))
         return DONE

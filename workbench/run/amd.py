@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.run.kernel_files import as_number, entries_of, number_of, text_of
+
 SYSFS = Path("/sys")
 VENDOR = "0x1002"
 MICRO, MILLI = 1e-6, 1e-3
 CARDS_AT_MOST = 64
-FILE_CHARACTERS = 4096
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,7 @@ class AmdCard:
 
 def read_cards(sysfs: Path = SYSFS) -> list[AmdCard]:
     """All AMD GPUs by their place on the bus. A card that sleeps may take a second to wake."""
-    try:
-        found = [card for card in (sysfs / "class/drm").iterdir() if _is_card(card)]
-    except OSError:
-        return []
+    found = [card for card in entries_of(sysfs / "class/drm") if _is_card(card)]
     if not found:
         return []
     processes = _processes(sysfs / "class/kfd/kfd")
@@ -55,19 +53,21 @@ def read_cards(sysfs: Path = SYSFS) -> list[AmdCard]:
 
 def _is_card(folder: Path) -> bool:
     # card0-DP-1 and the like are its connectors.
-    return bool(re.fullmatch(r"card\d+", folder.name)) and _text(folder / "device/vendor") == VENDOR
+    return (
+        bool(re.fullmatch(r"card\d+", folder.name)) and text_of(folder / "device/vendor") == VENDOR
+    )
 
 
 def _read_card(device: Path, processes: dict[str, dict[int, int]] | None) -> AmdCard:
     address = _address(device)
-    model = _text(device / "product_name") or f"AMD GPU {_text(device / 'device')}".strip()
+    model = text_of(device / "product_name") or f"AMD GPU {text_of(device / 'device')}".strip()
     return AmdCard(
         address,
         name=model,
-        unique_id=_text(device / "unique_id"),
-        total_bytes=_number(device / "mem_info_vram_total"),
-        used_bytes=_number(device / "mem_info_vram_used"),
-        load_percent=_number(device / "gpu_busy_percent"),
+        unique_id=text_of(device / "unique_id"),
+        total_bytes=number_of(device / "mem_info_vram_total"),
+        used_bytes=number_of(device / "mem_info_vram_used"),
+        load_percent=number_of(device / "gpu_busy_percent"),
         celsius=_sensor(device, MILLI, "temp1_input"),
         watts=_sensor(device, MICRO, "power1_average", "power1_input"),
         limit_watts=_sensor(device, MICRO, "power1_cap"),
@@ -76,15 +76,15 @@ def _read_card(device: Path, processes: dict[str, dict[int, int]] | None) -> Amd
 
 
 def _address(device: Path) -> str:
-    found = re.search(r"^PCI_SLOT_NAME=(\S+)$", _text(device / "uevent"), re.MULTILINE)
+    found = re.search(r"^PCI_SLOT_NAME=(\S+)$", text_of(device / "uevent"), re.MULTILINE)
     return found.group(1).lower() if found else device.resolve().name
 
 
 def _sensor(device: Path, unit: float, *names: str) -> float | None:
     """The first of these sensors that tells anything."""
-    for folder in _entries(device / "hwmon"):
+    for folder in entries_of(device / "hwmon"):
         for name in names:
-            value = _number(folder / name)
+            value = number_of(folder / name)
             if value is not None:
                 return value * unit
     return None
@@ -96,9 +96,9 @@ def _processes(kfd: Path) -> dict[str, dict[int, int]] | None:
     if not addresses or not (kfd / "proc").is_dir():
         return None
     found: dict[str, dict[int, int]] = {address: {} for address in addresses.values()}
-    for folder in _entries(kfd / "proc"):
+    for folder in entries_of(kfd / "proc"):
         for number, address in addresses.items():
-            taken = _number(folder / f"vram_{number}") if folder.name.isdecimal() else None
+            taken = number_of(folder / f"vram_{number}") if folder.name.isdecimal() else None
             if taken:
                 found[address][int(folder.name)] = taken
     return found
@@ -106,35 +106,11 @@ def _processes(kfd: Path) -> dict[str, dict[int, int]] | None:
 
 def _gpu_addresses(kfd: Path) -> Iterator[tuple[int, str]]:
     """The number that kfd gives each GPU, and where it is on the bus."""
-    for node in _entries(kfd / "topology/nodes"):
-        number = _number(node / "gpu_id")
+    for node in entries_of(kfd / "topology/nodes"):
+        number = number_of(node / "gpu_id")
         if not number:  # a CPU
             continue
-        lines = [line.split() for line in _text(node / "properties").splitlines()]
-        facts = {fields[0]: int(fields[1]) for fields in lines if _is_fact(fields)}
+        lines = [line.split() for line in text_of(node / "properties").splitlines()]
+        facts = {one[0]: as_number(one[1]) or 0 for one in lines if len(one) == 2}
         place, domain = facts.get("location_id", 0), facts.get("domain", 0)
         yield number, f"{domain:04x}:{place >> 8 & 255:02x}:{place >> 3 & 31:02x}.{place & 7}"
-
-
-def _is_fact(fields: list[str]) -> bool:
-    return len(fields) == 2 and fields[1].isdecimal() and len(fields[1]) < 20
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
-
-
-def _text(file: Path) -> str:
-    try:
-        with file.open(encoding="ascii", errors="replace") as opened:
-            return opened.read(FILE_CHARACTERS).strip()
-    except OSError:
-        return ""
-
-
-def _number(file: Path) -> int | None:
-    text = _text(file)
-    return int(text) if text.isdecimal() and len(text) < 20 else None

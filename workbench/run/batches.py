@@ -1,4 +1,4 @@
-"""Log records by columns: many at once cost a third of what one by one they do."""
+"""Log records by columns: many at once cost a third of what they cost one by one."""
 
 from __future__ import annotations
 
@@ -6,31 +6,43 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, TypeAlias
+from typing import Any
 
 MAX_STEP = 2**53
 HEAD_ROWS = 8
 """A new kind of record joins a collection that is no longer than this."""
 
-Columns: TypeAlias = "tuple[array[int], array[float]]"
-"""Steps that rise, and values, all of them finite."""
-
 
 @dataclass(frozen=True)
-class Batch:
-    """Log records of one stage, plain enough for columns.
+class Rows:
+    """Log records of one stage with the same entries, by columns.
 
     Attributes:
-        steps: Of each record in their order; they do not fall.
-        times: Of each record, unix seconds; None where they have none.
-        epochs: Of each record; None where they have none.
-        metrics: By name.
+        steps: They rise.
+        times: Unix seconds; None where the records have none.
+        epochs: None where the records have none.
+        metrics: By name; all values are finite.
     """
 
     steps: array[int]
     times: array[float] | None
     epochs: array[float] | None
-    metrics: dict[str, Columns]
+    metrics: dict[str, array[float]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Log records of one stage, of several kinds that have no metric in common.
+
+    Attributes:
+        steps, times, epochs: Of all records in their order; the steps do not fall.
+        parts: One for each kind.
+    """
+
+    steps: array[int]
+    times: array[float] | None
+    epochs: array[float] | None
+    parts: tuple[Rows, ...]
 
 
 class RowCollector:
@@ -71,16 +83,18 @@ class RowCollector:
         stages = [group[0].get("stage") for group in groups]
         if not groups or stages.count(stages[0]) != len(stages):
             return None
-        tables = []
+        parts = []
         for group in groups:
-            table = as_columns(group)
-            if table is None:
+            part = as_columns(group)
+            if part is None:
                 return None
-            tables.append(table)
-        return tables[0] if len(tables) == 1 else _joined(tables, self.rows[self.head :])
+            parts.append(part)
+        if len(parts) > 1:
+            return _joined(tuple(parts), self.rows[self.head :])
+        return Batch(parts[0].steps, parts[0].times, parts[0].epochs, tuple(parts))
 
 
-def as_columns(records: Sequence[dict[str, Any]]) -> Batch | None:
+def as_columns(records: Sequence[dict[str, Any]]) -> Rows | None:
     """Log records as columns; None where they are not plain enough for that.
 
     Plain are rising steps of one stage, and in each column numbers, all finite, or no number.
@@ -106,23 +120,23 @@ def as_columns(records: Sequence[dict[str, Any]]) -> Batch | None:
         elif types & {int, float}:
             return None
     times, epochs = numbers.pop("time", None), numbers.pop("epoch", None)
-    return Batch(steps, times, epochs, {name: (steps, one) for name, one in numbers.items()})
+    return Rows(steps, times, epochs, numbers)
 
 
-def _joined(tables: list[Batch], rows: list[dict[str, Any]]) -> Batch | None:
-    """Batches with different metrics as one, whose records stand in `rows` in their order."""
-    metrics = {name: columns for table in tables for name, columns in table.metrics.items()}
-    timed = {table.times is not None for table in tables}
-    counted = {table.epochs is not None for table in tables}
-    steps = [row["step"] for row in rows]
+def _joined(parts: tuple[Rows, ...], rows: list[dict[str, Any]]) -> Batch | None:
+    """Kinds of records as one batch; `rows` are all of them in their order."""
+    names = {name for part in parts for name in part.metrics}
+    timed = {part.times is not None for part in parts}
+    counted = {part.epochs is not None for part in parts}
     alike = len(timed) == len(counted) == 1
-    if not alike or len(metrics) != sum(len(table.metrics) for table in tables):
+    if not alike or len(names) != sum(len(part.metrics) for part in parts):
         return None
+    steps = [row["step"] for row in rows]
     if any(map(int.__gt__, steps, steps[1:])):
         return None
     times = array("d", [row["time"] for row in rows]) if True in timed else None
     epochs = array("d", [row["epoch"] for row in rows]) if True in counted else None
-    return Batch(array("q", steps), times, epochs, metrics)
+    return Batch(array("q", steps), times, epochs, parts)
 
 
 def _rising(steps: Sequence[Any]) -> array[int] | None:

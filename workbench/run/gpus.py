@@ -29,6 +29,7 @@ NVML = "pynvml"
 NOT_INSTALLED = "nvidia-ml-py is not installed"
 NO_ANSWER = "the driver does not answer"
 LOOK_SECONDS = 5.0
+FRESH_SECONDS = 15.0
 GPUS_AT_MOST = 64
 # A figure that NVML does not have is all ones.
 NOT_AVAILABLE = 2**64 - 1
@@ -336,11 +337,20 @@ class GpuWatch:
         self._thread: threading.Thread | None = None
         self._since = 0.0
         self._view = GpuView(reason=NO_ANSWER)
+        self._missed = False
+        self._answered = 0.0
 
     def look(self, seconds: float = LOOK_SECONDS) -> GpuView:
-        """One look, or a view without GPUs when it takes longer than `seconds`. Never raises."""
+        """One look, or a view without GPUs when it takes longer than `seconds`. Never raises.
+
+        An answer that came when nobody waited any more is given to who looks soon after it: a
+        driver that always takes its time is told too.
+        """
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
+                if self._missed and time.monotonic() - self._answered < FRESH_SECONDS:
+                    self._missed = False
+                    return self._view
                 # A thread that hangs must not keep the process from ending.
                 self._thread = threading.Thread(target=self._work, name="gpus", daemon=True)
                 self._since = time.monotonic()
@@ -351,13 +361,15 @@ class GpuWatch:
                     return GpuView(reason=_sentence(error))
             thread, waited = self._thread, time.monotonic() - self._since
         thread.join(max(0.0, seconds - waited))
-        return GpuView(reason=NO_ANSWER) if thread.is_alive() else self._view
+        self._missed = thread.is_alive()
+        return GpuView(reason=NO_ANSWER) if self._missed else self._view
 
     def _work(self) -> None:
         try:
             self._view = self._read()
         except Exception as error:  # noqa: BLE001 - a thread's traceback would reach the screen
             self._view = GpuView(reason=_sentence(error))
+        self._answered = time.monotonic()
 
 
 WATCH = GpuWatch()

@@ -22,6 +22,7 @@ from workbench.run.stage_history import (
     is_metric,
     is_step,
 )
+from workbench.run.stage_totals import Totals
 from workbench.run.step_index import Piece, StepIndex, read_lines_between
 
 __all__ = ["MAX_NAMES", "MetricsReader", "is_metric", "is_step"]
@@ -52,6 +53,7 @@ class MetricsReader:
         recent: The last log records, without those that a resume superseded.
         events: Stage starts, resumes, checkpoints and the end; not the progress messages.
         latest: The newest value of each metric in the newest stage.
+        totals: What the records of each stage add up to, superseded ones included.
         faults: `(stage, step, metric)` of the last non-finite values.
         more: The last poll left something in the file for the next one.
     """
@@ -69,6 +71,7 @@ class MetricsReader:
         self.events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
         self.latest: dict[str, float] = {}
         self.faults: deque[tuple[str, int, str]] = deque(maxlen=KEPT_FAULTS)
+        self.totals = Totals()
         self._stages: dict[str, StageHistory] = {}
         self._budget = Budget()
         self._index = StepIndex()
@@ -147,11 +150,14 @@ class MetricsReader:
         if lasts is None or batch is None:
             return False
         self._index.note(stage, batch.steps[0], batch.steps[-1])
+        for part in batch.parts:
+            self.totals.take_rows(stage, part)
         self.recent.extend(collector.rows[collector.head :][-RECENT_ROWS:])
         self.latest.update(lasts)
         return True
 
     def _take(self, record: dict[str, Any]) -> None:
+        self.totals.take(record)
         stage, step = record.get("stage"), record.get("step")
         if not isinstance(stage, str) or not is_step(step):
             return
@@ -178,6 +184,7 @@ class MetricsReader:
         return self._stages.get(stage)
 
     def _take_event(self, record: dict[str, Any]) -> None:
+        self.totals.take(record)
         kind, stage = record["event"], record.get("stage")
         if kind == "progress":
             return
@@ -241,6 +248,11 @@ class MetricsReader:
             curve = self._curve(name, stage)
             return curve.points() if curve else ()
         return tuple(point for known in self._stages for point in self.points(name, known))
+
+    def is_whole(self, name: str, stage: str) -> bool:
+        """Whether `points` leaves out nothing of a metric that was logged."""
+        curve = self._curve(name, stage)
+        return curve is None or len(curve) <= LIMIT_POINTS
 
     def window(
         self, name: str, stage: str, low: float, high: float, limit: int = LIMIT_POINTS

@@ -92,14 +92,14 @@ class StageHistory:
 
         None where only `add_row` can: a name is new, or steps are known already.
         """
-        known = {name: self.curves.get(name) for name in batch.metrics}
-        if None in known.values() and len(self.curves) < MAX_NAMES:
-            return None
-        taken = [
-            (curve, *batch.metrics[name]) for name, curve in known.items() if curve is not None
-        ]
-        if any(curve.last_step >= steps[0] for curve, steps, _ in taken):
-            return None
+        taken: list[tuple[str, Curve, array[int], array[float]]] = []
+        for part in batch.parts:
+            for name, values in part.metrics.items():
+                curve = self.curves.get(name)
+                if curve is not None and curve.last_step < part.steps[0]:
+                    taken.append((name, curve, part.steps, values))
+                elif curve is not None or len(self.curves) < MAX_NAMES:
+                    return None
         steps, times = batch.steps, batch.times
         self._last_step = max(self._last_step, steps[-1])
         if times is not None:
@@ -109,9 +109,9 @@ class StageHistory:
             self.pace.extend(zip(times[-PACE_ROWS:], steps[-PACE_ROWS:], strict=True))
         if batch.epochs is not None:
             self._epochs.extend(steps, batch.epochs)
-        for curve, its_steps, values in taken:
+        for _, curve, its_steps, values in taken:
             curve.extend(its_steps, values)
-        return {name: batch.metrics[name][1][-1] for name, curve in known.items() if curve}
+        return {name: values[-1] for name, _, _, values in taken}
 
     def begin(self, time: float | None) -> None:
         """The stage begins, or is about to go on."""

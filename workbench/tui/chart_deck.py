@@ -12,6 +12,7 @@ from workbench.tui.chart_view import AXIS_NAMES, MARKS, ChartMark, ChartView
 from workbench.tui.joined_stages import ALL_STAGES, JoinedAxis, join_stages
 from workbench.tui.plot import Point, Series
 from workbench.tui.smoothing import SMOOTHINGS
+from workbench.tui.ticks import round_step
 from workbench.tui.watching import Wanted
 from workbench.tui.window import ALL
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 ZOOM, PAN = 0.5, 0.25
 WANTED_PARTS = 8
+X_GRAINS = 16
 
 
 class ChartDeck:
@@ -56,6 +58,7 @@ class ChartDeck:
         self._ascii = ascii_only
         self._smoothing = 0
         self._stage = ""
+        self._live = False
         self._points: Mapping[str, Points] = {}
         self._detail: Mapping[str, Points] = {}
         self._answered = Wanted()
@@ -75,6 +78,7 @@ class ChartDeck:
     def take(self, view: RunView, stage: str) -> None:
         """Show a newer state of a run's stage."""
         self._stage = stage
+        self._live = view.row.active
         self._detail, self._answered = view.detail, view.wanted
         axis: Axis | JoinedAxis | None
         if stage == ALL_STAGES:
@@ -209,11 +213,11 @@ class ChartDeck:
 
     def chart_view(self) -> ChartView:
         """How the charts are to be drawn."""
-        low, high = self.bounds
+        low, high = self._edges()
         return ChartView(
             self._kind,
-            self._at(low),
-            self._at(high),
+            low,
+            high,
             self.log,
             SMOOTHINGS[self._smoothing],
             None if self.cursor is None else self._at(self.cursor),
@@ -224,6 +228,21 @@ class ChartDeck:
             ),
             self._ascii,
         )
+
+    def _edges(self) -> tuple[float | None, float | None]:
+        """The edges of the x axis.
+
+        While a run goes on the right one is a round value, so that the charts stand still until
+        the curves reach it: fewer bytes, and easier to look at.
+        """
+        low, high = (self._at(bound) for bound in self.bounds)
+        if not self._live or low is None or high is None or high <= low:
+            return low, high
+        if self.window.end is None:
+            grain = round_step((high - low) / X_GRAINS)
+            high = math.ceil(high / grain) * grain
+            low = math.floor(low / grain) * grain if self.zoomed else low
+        return low, high
 
     def series(self, chart: Chart) -> list[Series]:
         """A chart's curves over the x axis."""
@@ -287,7 +306,7 @@ class ChartDeck:
         grain = max(1.0, (high - low) / WANTED_PARTS)
         names = {c.metric for chart in self.page(open_charts) for c in chart.curves}
         end = math.inf if self.window.end is None else high
-        return Wanted(self.axis, self._stage, low // grain * grain, end, frozenset(names))
+        return Wanted(self.axis, self._stage, (low // grain - 1) * grain, end, frozenset(names))
 
     def _curve(self, name: str) -> Points:
         points = self._points.get(name, ())

@@ -26,7 +26,15 @@ from workbench.tui.plot import (
     window,
 )
 from workbench.tui.render import number
-from workbench.tui.ticks import log_labels, log_ticks, tick_labels, ticks, x_text, x_ticks
+from workbench.tui.ticks import (
+    log_labels,
+    log_ticks,
+    round_step,
+    tick_labels,
+    ticks,
+    x_text,
+    x_ticks,
+)
 
 MIN_WIDTH, MIN_HEIGHT = 14, 5
 FRAMES = {
@@ -39,6 +47,9 @@ FRAMES = {
 FRAME_STYLES = {False: "$line", True: "$primary"}
 MARK_STYLES = {"resume": "$primary", "stop": "$warning", "eval_best": "$success"}
 RAW_STYLE = "$faint"
+Y_GRAINS = 12
+# Below it powers of ten are no longer exact.
+LOG_FLOOR = 1e-290
 
 Runs = tuple[tuple[str, str], ...]
 Row = Runs
@@ -105,7 +116,10 @@ def sketch(series: Sequence[Series], view: ChartView, width: int, height: int) -
     columns = width - 3 - max(map(len, labels))
     if columns < 4:
         return None
-    thinned = [replace(layer, points=thin(layer.points, columns)) for layer in layers]
+    thinned = [
+        replace(layer, points=thin(layer.points, columns, bounds.x_low, bounds.x_high))
+        for layer in layers
+    ]
     cells = curves(thinned, bounds, columns, rows)
     signs = _marks(cells, view, bounds)
     x_places, x_texts = x_ticks(view.x_label, bounds.x_low, bounds.x_high, max(2, columns // 10))
@@ -129,7 +143,7 @@ def _layers(series: Sequence[Series], view: ChartView) -> tuple[list[Layer], int
     """What is drawn of each curve, how many points a log axis cannot show, and if it is one."""
     every = [finite(one.points) for one in series]
     log = view.log and all(_mostly_positive(points) for points in every)
-    left_out = sum(y <= 0 for points in every for _, y in points) if log else 0
+    left_out = sum(y <= LOG_FLOOR for points in every for _, y in points) if log else 0
     below: list[Layer] = []
     above: list[Layer] = []
     for index, (one, points) in enumerate(zip(series, every, strict=True)):
@@ -148,13 +162,13 @@ def _layers(series: Sequence[Series], view: ChartView) -> tuple[list[Layer], int
 
 def _mostly_positive(points: Sequence[Point]) -> bool:
     """Whether a log axis would show what a curve is; it must not hide one without a word."""
-    return 2 * sum(y > 0 for _, y in points) >= len(points)
+    return 2 * sum(y > LOG_FLOOR for _, y in points) >= len(points)
 
 
 def _shown(points: Sequence[Point], view: ChartView, log: bool, joined: bool) -> list[Point]:
     """The part of a curve that the window shows, in the scale of the y axis."""
     if log:
-        points = [(x, math.log10(y)) for x, y in points if y > 0]
+        points = [(x, math.log10(y)) for x, y in points if y > LOG_FLOOR]
     low = -math.inf if view.low is None else view.low
     high = math.inf if view.high is None else view.high
     return window(points, low, high, joined=joined)
@@ -164,12 +178,16 @@ def _bounds(points: Sequence[Point], view: ChartView) -> Bounds:
     x_low = min(x for x, _ in points) if view.low is None else view.low
     x_high = max(x for x, _ in points) if view.high is None else view.high
     y_low, y_high = min(y for _, y in points), max(y for _, y in points)
-    if x_high <= x_low:
-        x_high = x_low + 1
+    if x_high - x_low < 1e-9 * max(1.0, abs(x_low)):
+        x_high = x_low + max(1.0, 1e-6 * abs(x_low))
     # A flat line would have no height to stand in.
     if y_high - y_low < 1e-12 + 1e-6 * abs(y_high):
-        margin = abs(y_high) * 0.1 or 0.1
+        margin = abs(y_high) * 0.1 if abs(y_high) > 1e-12 else 0.1
         y_low, y_high = y_low - margin, y_high + margin
+    # Round edges stay where they are while new points come, and with them the whole picture.
+    grain = round_step((y_high - y_low) / Y_GRAINS)
+    y_low = math.floor(y_low / grain + 1e-9) * grain
+    y_high = math.ceil(y_high / grain - 1e-9) * grain
     return Bounds(x_low, x_high, y_low, y_high)
 
 

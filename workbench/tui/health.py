@@ -11,6 +11,7 @@ from workbench.tui.render import join, lines, plain
 
 if TYPE_CHECKING:
     from workbench.run.health import Finding
+    from workbench.tui.watching import RunView
 
 MARKS = {"alarm": ("✗", "$error"), "warning": ("!", "$warning"), "hint": ("·", "$muted")}
 ASCII_SIGNS = {"✗": "x", "·": "-", "✓": "+"}
@@ -33,6 +34,17 @@ def health_line(
     sign, style = WELL if worst == "hint" else MARKS[worst]
     text = plain(summary_line(findings, ended=ended), style="" if sign == WELL[0] else style)
     return join((f"{_sign(sign, ascii_only)} ", style), text).truncate(width, ellipsis=True)
+
+
+def health_words(view: RunView, width: int, *, ascii_only: bool = False) -> Content:
+    """The health of a watched run in a line; empty before it has logged anything."""
+    if view.more or not any(view.points.values()):
+        return Content("")
+    name = "health  "
+    line = health_line(
+        view.findings, width - len(name), ended=not view.row.active, ascii_only=ascii_only
+    )
+    return join((name, "$muted"), line)
 
 
 def health_story(findings: Sequence[Finding], *, ascii_only: bool = False) -> Content:

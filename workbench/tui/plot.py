@@ -1,8 +1,8 @@
 """Curves as characters: the one place that knows plotext.
 
-plotext draws the curves alone; axes, frame and marks are drawn around them (`chart_picture`),
-because its cost grows with every point and every cell. Points are thinned to two a column before
-it sees them, and only finite values reach it (one infinity makes it raise).
+plotext draws points, and lines of ASCII signs. Lines of braille are drawn by `braille`, because
+plotext makes objects of every dot, and axes, frame and marks by `chart_picture`. Points are
+thinned to two a column before, and only finite values come here (an infinity makes plotext raise).
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
 from rich.cells import cell_len
 
 from workbench.base.text import clean
+from workbench.tui.braille import braille_cells
 
 Point = tuple[float, float]
-BRAILLE_MARKERS = ("braille", "dot", "x", "+")
+BRAILLE = "braille"
+BRAILLE_MARKERS = (BRAILLE, "dot", "x", "+")
 ASCII_MARKERS = ("*", "o", "x", "+")
 RAW_ASCII_MARKER = "."
-LEGEND_SIGNS = {"braille": "⣀", "dot": "•"}
+LEGEND_SIGNS = {BRAILLE: "⣀", "dot": "•"}
 _SGR = re.compile(r"\x1b\[([\d;]*)m")
 _VALUE = itemgetter(1)
 _STEP = itemgetter(0)
@@ -129,7 +132,7 @@ def narrow(text: str) -> str:
 def marker(index: int, *, ascii_only: bool, sign: str = "") -> str:
     """The marker of a chart's n-th curve; markers differ so that colour is never needed."""
     if sign:
-        return sign if ascii_only else "braille"
+        return sign if ascii_only else BRAILLE
     markers = ASCII_MARKERS if ascii_only else BRAILLE_MARKERS
     return markers[index % len(markers)]
 
@@ -147,13 +150,18 @@ def finite(points: Sequence[Point]) -> list[Point]:
     ]  # NaN and infinities fail the comparison
 
 
-def thin(points: Sequence[Point], columns: int) -> list[Point]:
-    """Every column's lowest and highest point, and the first and last of all, by step."""
+def thin(points: Sequence[Point], columns: int, low: float, high: float) -> list[Point]:
+    """Every column's lowest and highest point, and the first and last of all, by x.
+
+    Args:
+        points: By rising x.
+        columns: Of equal width from `low` to `high`, as the picture has them: where they stand
+            does not depend on the points, so a new point changes nothing but its own column.
+    """
     if len(points) <= 2 * columns:
         return list(points)
-    low, high = points[0][0], points[-1][0]
     width = (high - low) / columns
-    kept: list[Point] = [points[0]]
+    kept: list[Point] = [points[0], points[-1]]
     start = 0
     for column in range(columns):
         edge = low + width * (column + 1)
@@ -161,13 +169,9 @@ def thin(points: Sequence[Point], columns: int) -> list[Point]:
         bucket = points[start:end]
         start = end
         if bucket:
-            kept += sorted((min(bucket, key=_VALUE), max(bucket, key=_VALUE)))
-    return _distinct([*kept, points[-1]])
-
-
-def _distinct(points: Sequence[Point]) -> list[Point]:
-    """Sorted, each once: several points may have one x."""
-    return sorted(set(points))
+            kept += (min(bucket, key=_VALUE), max(bucket, key=_VALUE))
+    # Sorted, each once: several points may have one x.
+    return sorted(set(kept))
 
 
 def window(points: Sequence[Point], low: float, high: float, *, joined: bool) -> list[Point]:
@@ -189,30 +193,56 @@ def _between(left: Point, right: Point, x: float) -> Point:
 
 
 def curves(layers: Sequence[Layer], bounds: Bounds, width: int, height: int) -> Cells:
-    """The curves on a plane of `width` x `height` cells; a later one covers an earlier one."""
+    """The curves on a plane of `width` x `height` cells.
+
+    A later one covers an earlier one; lines of braille lie under everything else.
+    """
     cells = Cells(width, height)
-    plt = _canvas(width, height)
-    plt.xlim(bounds.x_low, bounds.x_high)
-    plt.ylim(bounds.y_low, bounds.y_high)
-    for number, layer in enumerate(layers, start=1):
-        xs, ys = [x for x, _ in layer.points], [y for _, y in layer.points]
-        draw = plt.plot if layer.joined and len(xs) > 1 else plt.scatter
-        draw(xs, ys, marker=layer.marker, color=number)
-    for row, line in enumerate(plt.build().split("\n")[:height]):
-        _read(line, layers, cells, row)
+    others = []
+    for layer in layers:
+        if layer.marker == BRAILLE and layer.joined:
+            _draw_line(cells, layer, bounds)
+        else:
+            others.append(layer)
+    if others:
+        _draw_others(cells, others, bounds)
     for number, layer in enumerate(layers):
         if layer.sign and len(layer.marker) > 1:
             _put_signs(cells, layer, number, len(layers))
     return cells
 
 
-def _canvas(width: int, height: int) -> Any:
+def _draw_line(cells: Cells, layer: Layer, bounds: Bounds) -> None:
+    scale = (bounds.x_low, bounds.y_low, bounds.x_high, bounds.y_high)
+    drawn = braille_cells(layer.points, scale, cells.width, cells.height)
+    for (column, row), char in drawn.items():
+        cells.chars[row][column] = char
+        cells.styles[row][column] = layer.style
+
+
+def _draw_others(cells: Cells, layers: Sequence[Layer], bounds: Bounds) -> None:
+    """Points, and lines in ASCII: plotext draws them."""
+    plt = _plotext()
+    plt.clear_data()
+    plt.plotsize(cells.width, cells.height)
+    plt.xlim(bounds.x_low, bounds.x_high)
+    plt.ylim(bounds.y_low, bounds.y_high)
+    for number, layer in enumerate(layers, start=1):
+        xs, ys = [x for x, _ in layer.points], [y for _, y in layer.points]
+        draw = plt.plot if layer.joined and len(xs) > 1 else plt.scatter
+        draw(xs, ys, marker=layer.marker, color=number)
+    for row, line in enumerate(plt.build().split("\n")[: cells.height]):
+        _read(line, layers, cells, row)
+
+
+@cache
+def _plotext() -> Any:
+    """plotext with an empty figure, which has no axes and takes its size from us alone."""
     import plotext
 
     plotext.clear_figure()
     # Otherwise plotext caps the size to the terminal that it believes to be in.
     plotext.limit_size(False, False)
-    plotext.plotsize(width, height)
     plotext.theme("clear")
     plotext.frame(False)
     plotext.xaxes(False, False)
@@ -223,7 +253,7 @@ def _canvas(width: int, height: int) -> Any:
 
 
 def _read(line: str, layers: Sequence[Layer], cells: Cells, row: int) -> None:
-    """One line of plotext's: its numbered colours tell the layers."""
+    """One line of plotext's: its numbered colours tell the layers, what has none is blank."""
     chars, styles = cells.chars[row], cells.styles[row]
     style, column = "", 0
     for place, part in enumerate(_SGR.split(line)):
@@ -231,11 +261,11 @@ def _read(line: str, layers: Sequence[Layer], cells: Cells, row: int) -> None:
             number = part.rpartition("38;5;")[2]
             known = "38;5;" in part and number.isdigit() and 0 < int(number) <= len(layers)
             style = layers[int(number) - 1].style if known else ""
-        elif part:
-            part = part[: cells.width - column]
-            chars[column : column + len(part)] = part
-            styles[column : column + len(part)] = [style] * len(part)
-            column += len(part)
+            continue
+        shown = part[: cells.width - column] if style else ""
+        chars[column : column + len(shown)] = shown
+        styles[column : column + len(shown)] = [style] * len(shown)
+        column += len(part)
 
 
 def _put_signs(cells: Cells, layer: Layer, number: int, count: int) -> None:

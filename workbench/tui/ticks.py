@@ -25,6 +25,12 @@ def ticks(low: float, high: float, wanted: int) -> list[float]:
     return found or [low]
 
 
+def round_step(span: float) -> float:
+    """The next of 1, 2 and 5 times a power of ten that is not below a positive span."""
+    power = 10.0 ** math.floor(math.log10(span))
+    return next((power * factor for factor in (1, 2, 5) if power * factor >= span), 10 * power)
+
+
 def log_ticks(low: float, high: float, wanted: int) -> list[float]:
     """Round values between two decimal logarithms, as values: powers of ten, 2 and 5 between."""
     for factors in ((1,), (1, 3), (1, 2, 5)):

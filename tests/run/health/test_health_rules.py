@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 import pytest
 from series import FAULTS, Fault, dpo_run, healthy, long_run
@@ -17,6 +18,7 @@ SEEDS = 300
 FAULT_SEEDS = 10
 HINTS = {"tiny_batches", "no_held_out"}
 NAMES = [f"{fault.rule}-{fault.history.__name__}" for fault in FAULTS]
+FASTEST = next(fault for fault in FAULTS if fault.rule == "rate_too_high")
 RANKS = {"alarm": 0, "warning": 1, "hint": 2}
 
 
@@ -38,6 +40,18 @@ def test_healthy_runs_are_left_alone_at_each_moment() -> None:
 def test_long_healthy_runs_are_left_alone() -> None:
     for seed in range(3):
         assert worth_a_look(long_run(seed)) == []
+
+
+def test_healthy_runs_of_which_no_setting_is_known_are_left_alone() -> None:
+    for seed in range(2000, 2030):
+        stages = tuple(replace(stage, config={}) for stage in healthy(seed).stages)
+        assert worth_a_look(RunHistory(stages)) == [], seed
+
+
+def test_without_a_config_the_logged_rate_is_the_present_one() -> None:
+    stages = [replace(stage, config={}) for stage in FASTEST.history(1).stages]
+    findings = [one for one in examine(RunHistory(tuple(stages))) if one.rule == FASTEST.rule]
+    assert [one.change.partition(" -> ")[0] for one in findings] == [f"{stages[-1].rate:g}"]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=NAMES)

@@ -68,6 +68,20 @@ def test_a_sample_comes_back_as_it_was_written(run: RunDirectory) -> None:
     assert (sample.begins, sample.every, sample.package_joules) == (True, 10, 55.5)
 
 
+def test_what_never_changes_is_told_once(run: RunDirectory) -> None:
+    write(run, Sample(machine(gpu()), 10, True), Sample(machine(gpu()), 10))
+    first, second = run.machine.read_text().splitlines()
+    assert "H100" in first
+    assert "limit_watts" in first
+    assert "H100" not in second
+    assert "limit_watts" not in second
+    last = MachineLog(run).poll()[-1]
+    assert (last.view.gpus.gpus[0].name, last.view.gpus.gpus[0].limit_watts) == (
+        "NVIDIA H100 80GB HBM3",
+        700.0,
+    )
+
+
 def test_an_instance_of_mig_keeps_its_name(run: RunDirectory) -> None:
     part = gpu(3, instance=1, watts=None, joules=None)
     sample = decode(encode(Sample(machine(part), 10)), run)

@@ -242,21 +242,20 @@ def test_a_reader_joins_what_it_sees_and_what_was_logged(run: RunDirectory) -> N
     sampler = MachineSampler(run, me.pid, look=shown, clock=lambda: 1000.0)
     sampler._finder = DeviceFinder(run, {"CUDA_VISIBLE_DEVICES": "1"})
     sampler.sample(10)
-    reader = MachineReader(run.path, run, look=shown, clock=lambda: 1005.0)
-    reader.begin()
+    reader = MachineReader(run.path, run, look=shown, clock=lambda: 1005.0, settle=0)
     view = reader.look()
     assert (view.run, view.devices) == (run.id, ("cuda:1",))
     assert [found.index for found in view.of_run] == [1]
     assert view.worker is not None
     assert view.worker.pid == me.pid
     assert view.curves["cuda:1"][-1] == 61.0
-    alone = MachineReader(run.path, look=shown).look()
+    alone = MachineReader(run.path, look=shown, settle=0).look()
     assert (alone.run, alone.worker, alone.devices, alone.energy) == ("", None, (), None)
 
 
 def test_a_run_of_another_machine_shows_what_it_logged(run: RunDirectory) -> None:
     shown = Answer(GpuView((gpu(0),)))
-    reader = MachineReader(run.path, run, look=shown)
+    reader = MachineReader(run.path, run, look=shown, settle=0)
     update_record(run, host="elsewhere", device="cuda:0")
     view = reader.look()
     assert (view.elsewhere, view.gpus.gpus) == ("elsewhere", ())

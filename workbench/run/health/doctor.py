@@ -16,6 +16,9 @@ from workbench.run.record import RunRecord, read_record
 from workbench.run.samples import Sample, read_samples
 
 LARGE_BYTES, REACH_BYTES = 16 * 1024 * 1024, 4 * 1024 * 1024
+NEWS_SHARE = 0.003
+"""Share of a stage's steps that may be new before it is examined again: each row of a short run,
+each sixth of two thousand."""
 
 
 class Doctor:
@@ -42,6 +45,7 @@ class Doctor:
         self._answers_seen: object = None
         self._seen: object = None
         self._restarts = 0
+        self._examined: dict[str, int] = {}
         self._findings: tuple[Finding, ...] = ()
 
     def look(self, record: RunRecord | None = None) -> tuple[Finding, ...]:
@@ -53,14 +57,23 @@ class Doctor:
         if self._own:
             self._reader.read_all()
         record = record or read_record(self.run)
+        if self._reader.more:
+            return self._findings  # a part of the history would be judged as if it were all
         samples = self._samples_mark()
         seen = self._mark(), samples, record.state, record.stage
-        if seen != self._seen:
-            self._seen = seen
+        steps = self._steps()
+        if seen != self._seen or not self._near(steps):
+            self._seen, self._examined = seen, steps
             self._read_answers(samples)
             history = self.history(record)
             self._findings = examine(history, self._known())
         return self._findings
+
+    def _near(self, steps: dict[str, int]) -> bool:
+        """Whether hardly anything was trained since the last examination."""
+        return steps.keys() == self._examined.keys() and all(
+            0 <= step - self._examined[stage] <= NEWS_SHARE * step for stage, step in steps.items()
+        )
 
     def _known(self) -> dict[tuple[str, str], int]:
         """Since when the last findings were true; nothing where steps were trained again."""
@@ -88,12 +101,16 @@ class Doctor:
             )
         return RunHistory(tuple(stages))
 
+    def _steps(self) -> dict[str, int]:
+        """The last step that each stage has logged."""
+        losses = {stage: self._reader.points("loss", stage) for stage in self._reader.stages()}
+        return {stage: points[-1][0] for stage, points in losses.items() if points}
+
     def _mark(self) -> object:
-        """What changes when there is something new in the metrics."""
+        """What changes when there is news in the metrics beside one more row of training."""
         reader = self._reader
-        last = [(reader.points("loss", stage)[-1:], reader.points("eval_loss", stage)[-1:])
-                for stage in reader.stages()]  # fmt: skip
-        return last, len(reader.events), len(reader.faults)
+        held_out = [reader.points("eval_loss", stage)[-1:] for stage in reader.stages()]
+        return held_out, list(reader.events)[-1:], list(reader.faults)[-1:], len(reader.events)
 
     def _samples_mark(self) -> object:
         try:

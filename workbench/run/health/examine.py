@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Imported for what they enter into the table, in this order: causes before what follows from them.
+# Imported for what they enter into the table.
 from workbench.run.health import (  # noqa: F401
     answer_rules,
+    distance_rules,
+    label_rules,
+    length_rules,
     machine_rules,
-    motion_rules,
     pair_rules,
+    rate_rules,
 )
 from workbench.run.health.finding import SEVERITIES, Finding, Symptom
 from workbench.run.health.registry import RULES, Rule

@@ -11,7 +11,7 @@ from workbench.base.repetition import repetition
 from workbench.base.tail import read_small
 from workbench.run.curves import Points
 from workbench.run.directory import RunDirectory
-from workbench.run.health.rows import RowSample, is_thinned
+from workbench.run.health.rows import RowSample
 from workbench.run.health.stage import Answer, StageHistory
 from workbench.run.metrics import MetricsReader, is_step
 from workbench.run.record import RunRecord
@@ -88,7 +88,7 @@ def _curves(
 ) -> dict[str, Points]:
     names = reader.names()
     curves = {name: points for name in names if (points := reader.points(name, stage))}
-    if not sampled and not is_thinned(curves.get("loss", ())):
+    if not sampled and reader.is_whole("loss", stage):
         return curves
     sample.update()
     held_out = {name: points for name, points in curves.items() if name.startswith("eval_")}

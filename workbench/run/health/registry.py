@@ -29,7 +29,7 @@ class Rule:
 
 
 RULES: dict[str, Rule] = {}
-"""By id; causes come before what follows from them."""
+"""By id; `examine.ORDER` says which finding comes first."""
 
 
 def rule(title: str, *, preference: bool | None = None) -> Callable[[Look], Look]:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from workbench.base.files import is_number
 from workbench.base.tail import open_regular, parse_json_objects
 from workbench.run.curves import Points
-from workbench.run.metrics import MAX_NAMES, is_metric, is_step
 from workbench.run.samples import Returns
+from workbench.run.stage_history import MAX_NAMES, is_metric, is_step
 
 KEPT_ROWS = 600
 CHUNK_BYTES = 32 * 1024
-THINNED_ROWS = 500
-"""Shorter curves are never thinned (`curves.KEPT_POINTS`)."""
-MISSING_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -104,11 +100,3 @@ def _parse(line: str) -> Row | None:
             when = float(time) if time is not None and is_number(time) else 0.0
             return Row(when, stage, step, values)
     return None
-
-
-def is_thinned(points: Points) -> bool:
-    """Whether a curve lacks rows that were logged, by the distances of its steps."""
-    if len(points) < THINNED_ROWS:
-        return False
-    gap = min(late[0] - early[0] for early, late in pairwise(points))
-    return len(points) < MISSING_SHARE * ((points[-1][0] - points[0][0]) / gap + 1)

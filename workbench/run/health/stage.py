@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -149,6 +149,8 @@ class StageHistory:
         """A setting as the stage was trained with it, else TRL's default."""
         if key in self.config:
             return self.config[key]
+        if key == "learning_rate" and not self.config and self.rate:
+            return self.rate
         known = load_schema().field(key, self.name) if self.name in STAGES else None
         return known.default if known else None
 
@@ -159,8 +161,9 @@ class StageHistory:
 
     @cached_property
     def lora(self) -> bool:
-        """Whether an adapter is trained."""
-        return bool(self.setting("use_peft"))
+        """Whether an adapter is trained. Of a run without a config, as imported ones are, nobody
+        knows; then the rates of adapters, which allow more, judge it."""
+        return bool(self.setting("use_peft")) or not self.config
 
     @cached_property
     def rate(self) -> float:
@@ -226,7 +229,7 @@ class StageHistory:
         """`(step, right, pairs)` of each evaluation; the pairs by its time and its speed."""
         table = self.table("eval_rewards/accuracies", "eval_runtime", "eval_samples_per_second")
         counted = (
-            (int(step), min(1.0, max(0.0, share)), round(min(time * speed, MOST_ROWS)))
+            (int(step), min(1.0, max(0.0, share)), round(min(max(0.0, time * speed), MOST_ROWS)))
             for step, share, time, speed in table
         )
         return [(step, share * pairs, float(pairs)) for step, share, pairs in counted if pairs > 0]
@@ -241,3 +244,9 @@ class StageHistory:
 def window(count: int) -> int:
     """How many of so many log rows stand for the present: a quarter, 5 to 40."""
     return max(LEAST_WINDOW, min(MOST_WINDOW, count // WINDOW_SHARE))
+
+
+def total(rows: Iterable[tuple[int, float, float]]) -> tuple[float, float]:
+    """Pairs ranked right, and all pairs, of `StageHistory.wins`."""
+    listed = list(rows)
+    return sum(row[1] for row in listed), sum(row[2] for row in listed)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.run.kernel_files import as_number, number_of, text_of
+
 CGROUPS = Path("/sys/fs/cgroup")
 PROC = Path("/proc")
 MICRO, NANO = 1e-6, 1e-9
@@ -46,7 +48,7 @@ def memory_limit(cgroups: Path = CGROUPS, proc: Path = PROC) -> MemoryLimit | No
     ):
         limit_file, used_file, idle = names
         for folder in _groups(controller, cgroups, proc):
-            limit, used = _number(folder / limit_file), _number(folder / used_file)
+            limit, used = number_of(folder / limit_file), number_of(folder / used_file)
             if limit is None or used is None:
                 continue
             # Pages of files that were read count as used, and go when they are in the way.
@@ -65,7 +67,7 @@ def cpu_limit(cgroups: Path = CGROUPS, proc: Path = PROC) -> CpuLimit | None:
 
 def _new_quotas(cgroups: Path, proc: Path) -> Iterator[CpuLimit]:
     for folder in _groups("", cgroups, proc):
-        quota, _, period = _text(folder / "cpu.max").partition(" ")
+        quota, _, period = text_of(folder / "cpu.max").partition(" ")
         if (cores := _cores(quota, period)) is not None:
             used = _entry(folder / "cpu.stat", "usage_usec")
             yield CpuLimit(cores, used * MICRO if used else None)
@@ -73,10 +75,10 @@ def _new_quotas(cgroups: Path, proc: Path) -> Iterator[CpuLimit]:
 
 def _old_quotas(cgroups: Path, proc: Path) -> Iterator[CpuLimit]:
     for folder in _groups("cpu", cgroups, proc):
-        quota, period = (_text(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+        quota, period = (text_of(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
         if (cores := _cores(quota, period)) is not None:
             beside = cgroups / "cpuacct" / folder.relative_to(cgroups / "cpu")
-            used = _number(beside / "cpuacct.usage")
+            used = number_of(beside / "cpuacct.usage")
             yield CpuLimit(cores, None if used is None else used * NANO)
 
 
@@ -95,7 +97,7 @@ def _groups(controller: str, cgroups: Path, proc: Path) -> list[Path]:
         controller: Of version 1; empty for version 2.
     """
     top = cgroups / controller
-    for line in _text(proc / "self/cgroup").splitlines():
+    for line in text_of(proc / "self/cgroup").splitlines():
         _, named, inner = (*line.split(":", 2), "", "")[:3]
         if controller in named.split(","):
             place = Path(inner.lstrip("/"))
@@ -104,24 +106,10 @@ def _groups(controller: str, cgroups: Path, proc: Path) -> list[Path]:
     return [top]
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _number(file: Path) -> int | None:
-    try:
-        return int(_text(file))
-    except ValueError:
-        return None
-
-
 def _entry(file: Path, name: str) -> int:
     """A counter of a file of names and numbers, 0 where it is not there."""
-    for line in _text(file).splitlines():
+    for line in text_of(file).splitlines():
         key, _, value = line.partition(" ")
-        if key == name and value.strip().isdecimal():
-            return int(value)
+        if key == name:
+            return as_number(value.strip()) or 0
     return 0

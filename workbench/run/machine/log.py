@@ -3,8 +3,9 @@
 One JSON object a line: `time`, `every` (seconds to the next one), `begin` in a supervisor's first,
 `cpu` (percent of `cores`), `ram_mb`, `ram_total_mb`, `worker_cpu` (percent of one core),
 `worker_rss_mb`, `package_joules` (of the CPU, where it tells), and `gpus`, those that the run has,
-each with `device`, `name`, `load`, `used_mb`, `total_mb`, `celsius`, `watts`, `limit_watts` and
-`joules`. What is not known is left out. MB are 10**6 bytes.
+each with `device`, `load`, `used_mb`, `total_mb`, `celsius`, `watts`, `joules` (since its driver
+was loaded), and in the first also `name` and `limit_watts`. What is not known is left out. MB are
+10**6 bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.base.files import is_number
@@ -67,21 +68,21 @@ def encode(sample: Sample) -> dict[str, Any]:
         "worker_cpu": _tenths(view.worker.cpu_percent if view.worker else None),
         "worker_rss_mb": _mega(view.worker.rss_bytes if view.worker else None),
         "package_joules": _tenths(sample.package_joules),
-        "gpus": [_encode_gpu(gpu) for gpu in view.of_run] or None,
+        "gpus": [_encode_gpu(gpu, whole=sample.begins) for gpu in view.of_run] or None,
     }
     return {name: value for name, value in record.items() if value is not None}
 
 
-def _encode_gpu(gpu: Gpu) -> dict[str, Any]:
+def _encode_gpu(gpu: Gpu, *, whole: bool) -> dict[str, Any]:
     record = {
         "device": gpu.key,
-        "name": gpu.name[:NAME_LENGTH] or None,
+        "name": (gpu.name[:NAME_LENGTH] or None) if whole else None,
         "load": gpu.load_percent,
         "used_mb": _mega(gpu.used_bytes),
         "total_mb": _mega(gpu.total_bytes),
         "celsius": _tenths(gpu.celsius),
         "watts": _tenths(gpu.watts),
-        "limit_watts": _tenths(gpu.limit_watts),
+        "limit_watts": _tenths(gpu.limit_watts) if whole else None,
         "joules": _tenths(gpu.joules),
     }
     return {name: value for name, value in record.items() if value is not None}
@@ -174,6 +175,7 @@ class MachineLog:
     def _clear(self) -> None:
         self.last: Sample | None = None
         self._meter = EnergyMeter()
+        self._lasting: dict[str, Gpu] = {}
 
     def poll(self) -> list[Sample]:
         """Read what is new; the last samples of it."""
@@ -184,11 +186,25 @@ class MachineLog:
                 self._clear()
             for sample in _samples(lines, self._run):
                 self._meter.add(sample.power)
-                self.last = sample
-                new.append(sample)
+                self.last = self._complete(sample)
+                new.append(self.last)
             if not self._tail.more:
                 break
         return list(new)
+
+    def _complete(self, sample: Sample) -> Sample:
+        """A sample with what the first one of its supervisor told of the GPUs."""
+        gpus = sample.view.gpus.gpus
+        if sample.begins:
+            self._lasting = {gpu.key: gpu for gpu in gpus}
+            return sample
+        known = [
+            replace(gpu, name=old.name, limit_watts=old.limit_watts) if old else gpu
+            for gpu in gpus
+            for old in (self._lasting.get(gpu.key),)
+        ]
+        view = replace(sample.view, gpus=replace(sample.view.gpus, gpus=tuple(known)))
+        return replace(sample, view=view)
 
     @property
     def energy(self) -> Energy | None:

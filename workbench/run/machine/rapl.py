@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from workbench.run.kernel_files import entries_of, number_of, text_of
+
 POWERCAP = Path("/sys/class/powercap")
 MICRO = 1e-6
 
@@ -21,16 +23,12 @@ class Rapl:
     """
 
     def __init__(self, powercap: Path = POWERCAP) -> None:
-        try:
-            found = sorted(powercap.glob("intel-rapl:*"))
-        except OSError:
-            found = []
         # Names with two numbers are parts of a package; "psys" is the whole board.
         self._packages = [
             folder
-            for folder in found
+            for folder in entries_of(powercap)
             if re.fullmatch(r"intel-rapl:\d+", folder.name)
-            and _text(folder / "name").startswith("package")
+            and text_of(folder / "name").startswith("package")
         ]
         self._last: dict[Path, int] = {}
         self._joules = 0.0
@@ -42,7 +40,7 @@ class Rapl:
         """
         if not self._packages:
             return None
-        now = {folder: _number(folder / "energy_uj") for folder in self._packages}
+        now = {folder: number_of(folder / "energy_uj") for folder in self._packages}
         known = {folder: value for folder, value in now.items() if value is not None}
         if len(known) < len(self._packages):
             return None
@@ -55,17 +53,5 @@ class Rapl:
         last = self._last.get(folder, value)
         if value >= last:
             return value - last
-        most = _number(folder / "max_energy_range_uj")
+        most = number_of(folder / "max_energy_range_uj")
         return value + most - last if most is not None and most >= last else value
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _number(file: Path) -> int | None:
-    text = _text(file)
-    return int(text) if text.isdecimal() and len(text) < 20 else None

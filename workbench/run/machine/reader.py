@@ -15,6 +15,8 @@ from workbench.run.machine.log import NOT_LOGGED, MachineLog
 from workbench.run.machine.view import History, MachineView
 from workbench.run.record import RunRecord, is_here, read_record
 
+SETTLE_SECONDS = 0.2
+
 
 class MachineReader:
     """Use it from one thread at a time.
@@ -24,6 +26,7 @@ class MachineReader:
         run: The run whose worker and devices are told, None for none.
         look: Asks the GPUs; waits for a driver that hangs, but never for long.
         clock: Unix seconds.
+        settle: Seconds that the first look takes to see how busy the CPU is.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class MachineReader:
         *,
         look: Callable[[], GpuView] = look,
         clock: Callable[[], float] = time.time,
+        settle: float = SETTLE_SECONDS,
     ) -> None:
         self._run = run
         self._look = look
@@ -42,16 +46,22 @@ class MachineReader:
         self._finder = DeviceFinder(run) if run else None
         self._log = MachineLog(run) if run else None
         self._history = History()
+        self._settle = settle
+        self._begun = False
 
-    def begin(self) -> None:
-        """Note the CPU times from which the next look counts."""
+    def _begin(self) -> None:
+        """A share of CPU time is one of some time."""
+        self._begun = True
         self._host.read()
         if self._run is not None:
             record = read_record(self._run)
             self._worker.read(record.pid, record.create_time)
+        time.sleep(self._settle)
 
     def look(self) -> MachineView:
         """One look; takes some seconds where a driver hangs, so call it from a thread."""
+        if not self._begun:
+            self._begin()
         if self._log is not None:
             for sample in self._log.poll():
                 self._history.note(sample.view)

@@ -22,7 +22,7 @@ from workbench.run.record import read_record
 
 FIRST_SECONDS = 1.0
 SHORTEST_SECONDS, LONGEST_SECONDS = 10.0, 120.0
-STEP_BYTES, MOST_BYTES = 512 * 1024, 8 * 1024 * 1024
+STEP_BYTES, MOST_BYTES = 512 * 1024, 16 * 1024 * 1024
 GPU_SECONDS = 2.0
 LAST_SECONDS = 1.0
 
@@ -30,8 +30,8 @@ LAST_SECONDS = 1.0
 def interval(size: int) -> float | None:
     """Seconds until the next sample, by the size of the file; None where it is large enough.
 
-    Ten seconds, twice as long for each half megabyte, two minutes at most: a day of one GPU takes
-    1.5 MB, a week 4 MB, and no run more than 8 MB.
+    Ten seconds, twice as long for each half megabyte, two minutes at most: an hour with one GPU
+    takes 0.1 MB, a day 1.3 MB, a week 3 MB, and no run more than 16 MB.
     """
     if size >= MOST_BYTES:
         return None

@@ -31,7 +31,7 @@ class HealthDialog(Dialog[None]):
 
     DEFAULT_CSS = """
     HealthDialog > #frame { width: 96%; max-width: 110; padding: 0 1; }
-    HealthDialog VerticalScroll { height: auto; max-height: 90%; }
+    HealthDialog VerticalScroll { height: auto; max-height: 100%; }
     HealthDialog Static { padding-right: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Grid, Vertical
+from textual.content import Content
 from textual.widgets import Log, Static
 
 from workbench.tui.board import RunRow
@@ -16,12 +18,15 @@ from workbench.tui.charts import (
     failure,
     fault_line,
     headline,
+    machine_words,
     next_words,
     note_line,
     progress,
     reading_line,
     strip,
+    time_words,
 )
+from workbench.tui.health import health_words
 from workbench.tui.joined_stages import ALL_STAGES
 from workbench.tui.messages import RunWatched
 from workbench.tui.render import lines, plain
@@ -32,6 +37,7 @@ from workbench.tui.widgets.plot_panel import PlotPanel
 from workbench.tui.widgets.steady_input import SteadyInput
 
 LOOK_SECONDS = 1.0
+READING_SECONDS = 0.3
 PANELS = 9
 PAIR_COLUMNS, TRIPLE_COLUMNS = 76, 165
 GRID_LINES, TRIPLE_LINES = 28, 52
@@ -57,7 +63,8 @@ class MonitorScreen(ChartScreen):
         self._watcher: RunWatcher | None = None
         self._view: RunView | None = None
         self._looking = False
-        self._head_lines = 0
+        self._texts: dict[str, Content] = {}
+        self._drawn, self._skipped = 0.0, False
         self._stage = ""
 
     def compose_body(self) -> ComposeResult:
@@ -120,7 +127,9 @@ class MonitorScreen(ChartScreen):
     def _watch(self, run_id: str) -> None:
         if self._watcher is not None and self._watcher.run.id == run_id:
             return
-        self._watcher = RunWatcher(self.bench.actions.directory(run_id))
+        services = self.bench.services
+        run = self.bench.actions.directory(run_id)
+        self._watcher = RunWatcher(run, services.paths, services.clock)
         self._view, self._stage = None, ""
         self.deck.begin()
         self.query_one(Log).clear()
@@ -149,7 +158,18 @@ class MonitorScreen(ChartScreen):
             self._look()
             return
         old, self._view = self._view, view
-        if old is None or _differs(old, view):
+        self._received(old, view)
+        if view.more:
+            self._look()
+
+    def _received(self, old: RunView | None, view: RunView) -> None:
+        """Show what is new; a long history is drawn now and then while it is being read."""
+        reading = view.more and old is not None and not view.log
+        if reading and time.monotonic() < self._drawn + READING_SECONDS:
+            self._skipped = True
+            return
+        if self._skipped or old is None or _differs(old, view):
+            self._skipped, self._drawn = False, time.monotonic()
             stage = self.stage
             with self.app.batch_update():
                 if old is not None and old.row.stage != view.row.stage and not self._stage:
@@ -166,8 +186,6 @@ class MonitorScreen(ChartScreen):
             self.panel(self.deck.chosen).focus(scroll_visible=False)
         if old is None or old.row.state != view.row.state:
             self.refresh_bindings()
-        if view.more:
-            self._look()
 
     def _add_log(self, view: RunView) -> None:
         log = self.query_one(Log)
@@ -193,31 +211,39 @@ class MonitorScreen(ChartScreen):
         panel = self.query_one("#failure", Static)
         panel.display = bad
         if bad:
-            panel.update(failure(view.row))
+            self._put("#failure", failure(view.row))
+        width = max(20, self.size.width - 4)
         # At 24 lines the reason and the log need the room more than the last values.
         values = self.query_one("#strip", Static)
-        values.display = not self._log_only and (not bad or self.size.height >= GRID_LINES)
+        roomy = self.size.height >= GRID_LINES
+        values.display = not self._log_only and (not bad or roomy)
         parts = (
             strip(view),
             reading_line(view),
             fault_line(view),
-            note_line(view, max(20, self.size.width - 4)),
+            note_line(view, width),
+            *((time_words(view, width), machine_words(view, width)) if roomy else ()),
         )
-        values.update(lines(*(part for part in parts if part)))
+        self._put("#strip", lines(*(part for part in parts if part)))
         empty = not any(view.points.values())
         self.query_one("#plots").display = not (self._log_only or (bad and empty))
         self.show_charts()
 
     def _show_head(self, view: RunView) -> None:
-        head = self.query_one("#head", Static)
         now = self.bench.services.clock()
         width = max(20, self.size.width - 4)
         bar = progress(view, now, width, ascii_only=self.bench.ascii_only)
-        parts = [headline(view, self.stage), bar, next_words(view)]
-        parts = [part for part in parts if part]
-        # A layout costs much more than the two lines that change every second.
-        head.update(lines(*parts), layout=len(parts) != self._head_lines)
-        self._head_lines = len(parts)
+        health = health_words(view, width, ascii_only=self.bench.ascii_only)
+        parts = [headline(view, self.stage), bar, health, next_words(view)]
+        self._put("#head", lines(*(part for part in parts if part)))
+
+    def _put(self, selector: str, content: Content) -> None:
+        """Change a text where it is another one; with a layout, which costs most, if need be."""
+        old = self._texts.get(selector, Content(""))
+        if not content.is_same(old):
+            self._texts[selector] = content
+            higher = old.plain.count("\n") != content.plain.count("\n")
+            self.query_one(selector, Static).update(content, layout=higher or not old)
 
     def show_charts(self) -> None:
         """Draw the open charts; those that look the same as before cost nothing."""
@@ -239,7 +265,8 @@ class MonitorScreen(ChartScreen):
         looking.display = self.deck.changed or self.size.height >= GRID_LINES
         if looking.display:
             parts = [self.deck.words(self.per_page), self.deck.marks_legend()]
-            looking.update(plain("      ".join(part for part in parts if part), style="$muted"))
+            words = "      ".join(part for part in parts if part)
+            self._put("#looking", plain(words, style="$muted"))
 
     @property
     def _grid(self) -> tuple[int, int]:
@@ -321,6 +348,26 @@ class MonitorScreen(ChartScreen):
         if self._view is not None:
             self.bench.scoring.score(self._view.row)
 
+    def action_health(self) -> None:
+        """Show what is wrong with this run, why, and what to change."""
+        from workbench.tui.dialogs.health import HealthDialog
+
+        if self._view is not None:
+            row = self._view.row
+            self.app.push_screen(HealthDialog(row.label, self._view.findings, ended=not row.active))
+
+    def action_machine(self) -> None:
+        """Show GPUs, CPU, memory and disk, and what this run takes of them."""
+        from workbench.tui.machine import show_machine
+
+        show_machine(self.bench, self._watcher.run.id if self._watcher is not None else "")
+
+    def action_overlay(self) -> None:
+        """Lay this run over its parent, or over the newest other run of its recipe."""
+        from workbench.tui.history import open_overlay
+
+        open_overlay(self.bench, (), self._view.row if self._view is not None else None)
+
     def action_timeline(self) -> None:
         """Show what each checkpoint of this run answered."""
         if self._watcher is not None:
@@ -346,4 +393,5 @@ def _differs(old: RunView, new: RunView) -> bool:
     """Whether there is more to show than the clock; nothing else is worth a redraw."""
     same = old.row == new.row and old.points is new.points and old.faults == new.faults
     same = same and old.wanted == new.wanted and old.findings == new.findings
+    same = same and old.machine == new.machine
     return not same or bool(new.log) or new.log_restarted or old.latest != new.latest

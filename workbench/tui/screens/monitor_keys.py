@@ -23,7 +23,10 @@ RUN_KEYS: list[BindingType] = [
     _key("c", "compare", "Compare", "Ask the base and the tuned model side by side", shown="c"),
     _key("x", "stop", "Stop", "Stop the run after its present step; asks first", shown="x"),
     _key("l", "log", "Log", "The whole screen for the log", shown="l"),
+    _key("h", "health", "Health", "What is wrong with the run, why, and what to change", shown="h"),
     _key("e", "score", "Score", "Measure whether the tuned model is better, and what it lost"),
+    _key("g", "machine", "Machine", "GPUs, CPU, memory and disk, and what the run takes of them"),
+    _key("o", "overlay", "Overlay", "This run over its parent, or the newest other of its recipe"),
     _key("R", "resume", "Resume", "Go on from the last checkpoint"),
     _key("T", "timeline", "Timeline", "What each checkpoint answered to the recipe's prompts"),
     _key("y", "copy", "Copy path", "Copy the path of the run directory"),
@@ -58,5 +61,5 @@ BACK_KEYS: list[BindingType] = [
         "One thing back: cursor, filter, large chart, log; then to the runs",
     ),
 ]
-KEYS: list[BindingType] = [*CHART_KEYS[:3], *RUN_KEYS[:3], *CHART_KEYS[3:], *RUN_KEYS[3:],
+KEYS: list[BindingType] = [*CHART_KEYS[:3], *RUN_KEYS[:4], *CHART_KEYS[3:], *RUN_KEYS[4:],
                            *BACK_KEYS]  # fmt: skip

@@ -125,14 +125,12 @@ class PlotPanel(Widget, can_focus=True):
         self._rows = ()
         self._draw()
 
-    def on_focus(self) -> None:
-        """A stronger frame."""
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """A stronger frame, or the quiet one again."""
+        super().watch_has_focus(has_focus)
         self._draw()
-        self.post_message(self.Focused(self))
-
-    def on_blur(self) -> None:
-        """The quiet frame again."""
-        self._draw()
+        if has_focus:
+            self.post_message(self.Focused(self))
 
     def render_line(self, y: int) -> Strip:
         """One row of the picture."""

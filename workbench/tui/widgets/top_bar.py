@@ -44,6 +44,7 @@ class TopBar(Horizontal):
     def __init__(self, active: str) -> None:
         super().__init__()
         self._active = active
+        self._hint = Content("")
 
     def compose(self) -> ComposeResult:
         """Name, four tabs, hint."""
@@ -53,5 +54,7 @@ class TopBar(Horizontal):
         yield Static("", id="live", markup=False)
 
     def show_live(self, hint: Content) -> None:
-        """Show what trains, on the right."""
-        self.query_one("#live", Static).update(hint)
+        """Show what trains, on the right; what stands there already costs no layout."""
+        if not hint.is_same(self._hint):
+            self._hint = hint
+            self.query_one("#live", Static).update(hint)
