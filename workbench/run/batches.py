@@ -6,11 +6,15 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, TypeAlias
 
 MAX_STEP = 2**53
 HEAD_ROWS = 8
 """A new kind of record joins a collection that is no longer than this."""
+
+
+Column: TypeAlias = "tuple[array[int], array[float]]"
+"""Steps that do not fall, and a value for each."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,14 @@ class Batch:
     """Log records of one stage, of several kinds that have no metric in common.
 
     Attributes:
-        steps, times, epochs: Of all records in their order; the steps do not fall.
+        steps: Of all records in their order; they do not fall.
+        times, epochs: Of those records that have them, in their order.
         parts: One for each kind.
     """
 
     steps: array[int]
-    times: array[float] | None
-    epochs: array[float] | None
+    times: Column
+    epochs: Column
     parts: tuple[Rows, ...]
 
 
@@ -90,8 +95,12 @@ class RowCollector:
                 return None
             parts.append(part)
         if len(parts) > 1:
-            return _joined(tuple(parts), self.rows[self.head :])
-        return Batch(parts[0].steps, parts[0].times, parts[0].epochs, tuple(parts))
+            return _joined(parts, [group[0] for group in groups], self.rows[self.head :])
+        (rows,) = parts
+        none: Column = array("q"), array("d")
+        times = (rows.steps, rows.times) if rows.times else none
+        epochs = (rows.steps, rows.epochs) if rows.epochs else none
+        return Batch(rows.steps, times, epochs, (rows,))
 
 
 def as_columns(records: Sequence[dict[str, Any]]) -> Rows | None:
@@ -123,20 +132,32 @@ def as_columns(records: Sequence[dict[str, Any]]) -> Rows | None:
     return Rows(steps, times, epochs, numbers)
 
 
-def _joined(parts: tuple[Rows, ...], rows: list[dict[str, Any]]) -> Batch | None:
-    """Kinds of records as one batch; `rows` are all of them in their order."""
+def _joined(
+    parts: list[Rows], firsts: list[dict[str, Any]], rows: list[dict[str, Any]]
+) -> Batch | None:
+    """Kinds of records as one batch.
+
+    Args:
+        firsts: A record of each kind.
+        rows: All of them in their order.
+    """
     names = {name for part in parts for name in part.metrics}
-    timed = {part.times is not None for part in parts}
-    counted = {part.epochs is not None for part in parts}
-    alike = len(timed) == len(counted) == 1
-    if not alike or len(names) != sum(len(part.metrics) for part in parts):
+    # Times and epochs are of any kind; where they are something else, nobody joins them.
+    odd = any(
+        (part.times is None and "time" in first) or (part.epochs is None and "epoch" in first)
+        for part, first in zip(parts, firsts, strict=True)
+    )
+    steps = array("q", [row["step"] for row in rows])
+    if odd or len(names) != sum(len(part.metrics) for part in parts):
         return None
-    steps = [row["step"] for row in rows]
     if any(map(int.__gt__, steps, steps[1:])):
         return None
-    times = array("d", [row["time"] for row in rows]) if True in timed else None
-    epochs = array("d", [row["epoch"] for row in rows]) if True in counted else None
-    return Batch(array("q", steps), times, epochs, parts)
+    return Batch(steps, _column(rows, "time"), _column(rows, "epoch"), tuple(parts))
+
+
+def _column(rows: list[dict[str, Any]], name: str) -> Column:
+    steps = array("q", [row["step"] for row in rows if name in row])
+    return steps, array("d", [row[name] for row in rows if name in row])
 
 
 def _rising(steps: Sequence[Any]) -> array[int] | None:

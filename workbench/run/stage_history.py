@@ -100,15 +100,14 @@ class StageHistory:
                     taken.append((name, curve, part.steps, values))
                 elif curve is not None or len(self.curves) < MAX_NAMES:
                     return None
-        steps, times = batch.steps, batch.times
-        self._last_step = max(self._last_step, steps[-1])
-        if times is not None:
+        self._last_step = max(self._last_step, batch.steps[-1])
+        steps, times = batch.times
+        if times:
             self._clock.see(times[0])
             self._clock.see(times[-1])
             self._seconds.extend(steps, array("d", self._clock.seconds(times)))
             self.pace.extend(zip(times[-PACE_ROWS:], steps[-PACE_ROWS:], strict=True))
-        if batch.epochs is not None:
-            self._epochs.extend(steps, batch.epochs)
+        self._epochs.extend(*batch.epochs)
         for _, curve, its_steps, values in taken:
             curve.extend(its_steps, values)
         return {name: values[-1] for name, _, _, values in taken}
