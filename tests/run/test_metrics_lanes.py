@@ -50,6 +50,32 @@ def stretches(draw: st.DrawFn) -> list[bytes]:
     return [json.dumps(line).encode() for line in lines]
 
 
+@st.composite
+def evaluated(draw: st.DrawFn) -> list[bytes]:
+    """Records of training and of evaluations, which come in turn, at the same steps or not."""
+    shared = draw(st.sampled_from([{}, {}, {}, {"num_tokens": 5.0}]))
+    later, every = draw(st.integers(-1, 1)), draw(st.integers(1, 3))
+    left_out = draw(st.sampled_from(["", "", "time", "epoch"]))
+    first, time = draw(st.sampled_from([0, 5, 40, 100, 151])), draw(st.floats(0, 1e4))
+    lines: list[dict[str, Any]] = []
+    for step in range(first, first + draw(st.integers(5, 40))):
+        row = {"time": time + step, "stage": "dpo", "step": step, "loss": step % 7 / 3}
+        lines.append(row | {"num_tokens": step * 10.0, "epoch": step / 100})
+        if step % every == 0:
+            place = {"time": time + step + 0.5, "stage": "dpo", "step": step + later}
+            place |= {"epoch": step / 100}
+            place = {name: place[name] for name in place if name != left_out}
+            lines.append(place | {"eval_loss": step % 5 / 3} | shared)
+    if draw(st.booleans()):
+        row = lines[draw(st.integers(0, len(lines) - 1))]
+        name = draw(st.sampled_from(list(row)))
+        if draw(st.booleans()):
+            row[name] = draw(odd_values)
+        else:
+            del row[name]
+    return [json.dumps(line).encode() for line in lines]
+
+
 events = st.fixed_dictionaries(
     {"event": st.sampled_from(["stage", "resume", "checkpoint", "end", "progress"])},
     optional={
@@ -71,7 +97,9 @@ damage = st.sampled_from(
     [b'{"stage": "dpo", "step": 9, "lo', b'{"a": 1}{"stage": "dpo", "step": 7, "loss": 1}', b"\xff"]
 ).map(lambda line: [line])
 contents = st.lists(
-    stretches() | stretches() | stretches() | events | restarts | damage, min_size=1, max_size=8
+    stretches() | stretches() | evaluated() | evaluated() | events | restarts | damage,
+    min_size=1,
+    max_size=8,
 ).map(lambda pieces: b"\n".join(line for piece in pieces for line in piece) + b"\n")
 
 
@@ -99,7 +127,7 @@ def state(reader: MetricsReader) -> dict[str, Any]:
         "speed": [(reader.steps_per_second(one), reader.went_on(one)) for one in stages],
         # As text, because nan is never equal to itself.
         "records": repr((list(reader.recent), list(reader.events), list(reader.faults))),
-        "latest": list(reader.latest.items()),
+        "latest": reader.latest,
         "resumes": reader.resumes(),
     }
 
@@ -247,6 +275,9 @@ def test_alike_records_are_taken_by_columns(
     """Otherwise the test above would compare the plain lane with itself."""
     run = RunDirectory(tmp_path)
     rows = [{"stage": "dpo", "step": step, "loss": 1 / (step + 1)} for step in range(500)]
+    for step in range(500, 600):
+        rows.append({"stage": "dpo", "step": step, "eval_loss": 0.5})
+        rows.append({"stage": "dpo", "step": step, "loss": 1 / (step + 1)})
     run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     one_by_one = []
     plain = MetricsReader._take
@@ -255,8 +286,29 @@ def test_alike_records_are_taken_by_columns(
     )
     reader = MetricsReader(run)
     reader.read_all()
-    assert one_by_one == rows[:1]
-    assert reader.points("loss", "dpo") == tuple((row["step"], row["loss"]) for row in rows)
+    assert one_by_one == rows[:1] + rows[500:502]
+    assert reader.points("loss", "dpo") == tuple((step, 1 / (step + 1)) for step in range(600))
+
+
+def test_totals_by_columns_are_those_of_each_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where every step is evaluated, which takes time and gains no tokens."""
+    run = RunDirectory(tmp_path)
+    rows: list[dict[str, Any]] = [{"event": "stage", "stage": "dpo", "time": 99.0}]
+    for step in range(1, 200):
+        row = {"time": 100.0 + step * 5, "stage": "dpo", "step": step, "loss": 1.0}
+        rows.append(row | {"num_tokens": step * 30.0, "samples": 4, "seconds/forward": 2.0})
+        rows.append({"time": 103.0 + step * 5, "stage": "dpo", "step": step, "eval_loss": 1.0})
+    run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    quick = MetricsReader(run)
+    quick.read_all()
+    monkeypatch.setattr(metrics, "FEW_ROWS", len(rows))
+    plain = MetricsReader(run)
+    plain.read_all()
+    assert vars(quick.totals.stages["dpo"]) == vars(plain.totals.stages["dpo"])
+    assert plain.totals.stages["dpo"].attempts == [[99.0, 103.0 + 199 * 5]]
+    assert plain.totals.stages["dpo"].paced_rows == 4 * 199
 
 
 def test_a_poll_is_short_and_the_first_one_shorter(tmp_path: Path) -> None:

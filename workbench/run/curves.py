@@ -114,8 +114,10 @@ class Curve:
         """
         start = max(0, bisect_left(self._steps, low) - 1)
         end = bisect_right(self._steps, high) + 1
-        points = tuple(zip(self._steps[start:end], self._values[start:end], strict=True))
-        return thin_points(points, limit)
+        steps, values = self._steps[start:end].tolist(), self._values[start:end].tolist()
+        if len(steps) <= limit:
+            return tuple(zip(steps, values, strict=True))
+        return tuple((steps[place], values[place]) for place in _thinned(steps, values, limit))
 
     def best(self, better: Literal["lower", "higher"]) -> tuple[float, int] | None:
         """The lowest or highest value of all that were added, and its step, the earliest kept."""
@@ -135,7 +137,8 @@ class Curve:
             self._thin_behind(0, width)
         self._width = width
         self._view = _View()
-        self.exact_from = self._steps[-1]
+        # What was forgotten since may have had the last one that was thinned.
+        self.exact_from = max(self.exact_from, self._steps[-1])
 
     def _thin_behind(self, place: int, width: int) -> None:
         if place == len(self._steps):
@@ -194,10 +197,14 @@ def thin_points(points: Points, limit: int) -> Points:
     if len(points) <= limit:
         return points
     steps, values = zip(*points, strict=True)
+    return tuple(points[place] for place in _thinned(steps, values, limit))
+
+
+def _thinned(steps: Sequence[int], values: Sequence[float], limit: int) -> list[int]:
     count = max(1, limit // 2 - 1)
     low, span = steps[0], steps[-1] - steps[0] + 1
     edges = (low - (-span * (number + 1) // count) for number in range(count))
-    return tuple(points[place] for place in with_ends(extremes(steps, values, edges), len(steps)))
+    return with_ends(extremes(steps, values, edges), len(steps))
 
 
 def with_ends(places: list[int], count: int) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from workbench.base.tail import LineTail, parse_json_line
 from workbench.run.axes import Axis
+from workbench.run.batches import RowCollector
 from workbench.run.curves import LIMIT_POINTS, Curve, Points, thin_points
 from workbench.run.directory import RunDirectory
 from workbench.run.marks import Mark
@@ -17,7 +18,6 @@ from workbench.run.stage_history import (
     MAX_NAMES,
     Budget,
     StageHistory,
-    as_columns,
     as_number,
     is_metric,
     is_step,
@@ -46,8 +46,8 @@ class MetricsReader:
     """Follows a run's metrics; opening an old run and following a live one are the same.
 
     Its memory does not grow with the run: curves are thinned (`Curve`), of the records only
-    the last ones are kept. Records with the same entries that follow each other are taken by
-    columns, which comes to the same as one by one.
+    the last ones are kept. Many records are taken by columns (`RowCollector`), which comes to
+    the same as one by one.
 
     Attributes:
         recent: The last log records, without those that a resume superseded.
@@ -113,49 +113,51 @@ class MetricsReader:
         self._tail.skip_to_last(byte_count)
 
     def _take_lines(self, lines: list[bytes]) -> None:
-        rows: list[dict[str, Any]] = []
-        entries: tuple[str, ...] = ()
+        collector = RowCollector()
+        group: list[dict[str, Any]] = []
+        entries: tuple[str, ...] | None = None
         for line in lines:
             for record in parse_json_line(line):
                 names = tuple(record)
                 if names != entries:
-                    self._take_alike(rows)
-                    rows, entries = [], names
-                rows.append(record)
-        self._take_alike(rows)
+                    if "event" in names or not collector.fits(names):
+                        self._take_collected(collector)
+                        collector, entries = RowCollector(), None
+                    if "event" in names:
+                        self._take_event(record)
+                        continue
+                    group, entries = collector.group(names), names
+                group.append(record)
+                collector.rows.append(record)
+        self._take_collected(collector)
 
-    def _take_alike(self, rows: list[dict[str, Any]]) -> None:
-        """Take records with the same entries in the same order."""
-        start = 0
-        if len(rows) > FEW_ROWS:
-            # The first one settles which stage it is and which metrics there are.
-            self._take(rows[0])
-            start = len(rows) if self._take_columns(rows[1:]) else 1
+    def _take_collected(self, collector: RowCollector) -> None:
+        rows, start = collector.rows, 0
+        if len(rows) - collector.head > FEW_ROWS:
+            # The first ones settle which stage it is and which metrics there are.
+            for record in rows[: collector.head]:
+                self._take(record)
+            start = len(rows) if self._take_batch(collector) else collector.head
         for record in rows[start:]:
             self._take(record)
 
-    def _take_columns(self, rows: list[dict[str, Any]]) -> bool:
-        stage = rows[0].get("stage")
+    def _take_batch(self, collector: RowCollector) -> bool:
+        stage = collector.rows[-1].get("stage")
         if not isinstance(stage, str) or stage != self._stage or stage == self._begun:
             return False
-        history = self._stages.get(stage)
-        columns = as_columns(rows) if history else None
-        if history is None or columns is None:
+        history, batch = self._stages.get(stage), collector.batch()
+        lasts = history.add_batch(batch) if history and batch else None
+        if lasts is None or batch is None:
             return False
-        lasts = history.add_rows(columns)
-        if lasts is None:
-            return False
-        self._index.note(stage, columns.steps[0], columns.steps[-1])
-        self.totals.take_rows(stage, columns)
-        self.recent.extend(rows[-RECENT_ROWS:])
+        self._index.note(stage, batch.steps[0], batch.steps[-1])
+        for part in batch.parts:
+            self.totals.take_rows(stage, part)
+        self.recent.extend(collector.rows[collector.head :][-RECENT_ROWS:])
         self.latest.update(lasts)
         return True
 
     def _take(self, record: dict[str, Any]) -> None:
         self.totals.take(record)
-        if "event" in record:
-            self._take_event(record)
-            return
         stage, step = record.get("stage"), record.get("step")
         if not isinstance(stage, str) or not is_step(step):
             return
@@ -182,6 +184,7 @@ class MetricsReader:
         return self._stages.get(stage)
 
     def _take_event(self, record: dict[str, Any]) -> None:
+        self.totals.take(record)
         kind, stage = record["event"], record.get("stage")
         if kind == "progress":
             return

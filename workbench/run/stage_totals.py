@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.base.files import amount, is_number
 
 if TYPE_CHECKING:
-    from workbench.run.stage_history import Rows
+    from workbench.run.batches import Rows
 
 TIME_NAMES = ("data", "forward", "backward", "optimizer", "eval", "save", "other")
 """What a stage spends its time on: the metrics `seconds/NAME`."""
