@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from workbench.base.files import is_number
 from workbench.base.tail import read_small
 from workbench.recipe.schema import load_schema
 from workbench.run.directory import RunDirectory
+from workbench.run.resolved_config import stage_config
 
 ROUNDING = 1e-6
 
@@ -102,15 +101,6 @@ class Plan:
 def plan_of(run: RunDirectory, stage: str) -> Plan:
     """The plan of a stage from the run's files; a file that cannot be read tells nothing."""
     return Plan(stage, stage_config(run, stage), _held_out(run, stage))
-
-
-def stage_config(run: RunDirectory, stage: str) -> dict[str, Any]:
-    """The stage's resolved config; empty where it cannot be read."""
-    try:
-        found = yaml.safe_load(read_small(run.config(stage)))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _held_out(run: RunDirectory, stage: str) -> int:

@@ -72,6 +72,8 @@ def next_words(view: RunView) -> Content:
     """What to do now, in a line under the progress; a failure has a panel for that."""
     if view.row.error is not None:
         return Content("")
+    if view.row.imported:
+        return next_line("only its curves are here; o lays it over another run")
     if view.findings and view.findings[0].severity == "alarm":
         return next_line("press h: what is wrong, why, and which setting to change")
     return next_line(NEXT_STEPS.get(view.row.state, "press R to go on from the last checkpoint"))

@@ -194,12 +194,8 @@ class RunWatcher:
         metrics, self._answered = self._metrics, wanted
         stages = self._points if wanted.axis != "step" else ()
         self._axes = {stage: metrics.axis(wanted.axis, stage) for stage in stages}
-        known = self._points.get(wanted.stage, {})
-        self._detail = {
-            name: metrics.window(name, wanted.stage, wanted.low, wanted.high)
-            for name in wanted.names
-            if name in known
-        }
+        known = [name for name in self._points.get(wanted.stage, {}) if name in wanted.names]
+        self._detail = metrics.read_window(wanted.stage, known, wanted.low, wanted.high)
 
     def _log_lines(self) -> tuple[tuple[str, ...], bool]:
         lines: list[str] = []

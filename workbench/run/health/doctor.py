@@ -9,10 +9,11 @@ from typing import Any
 from workbench.run.directory import RunDirectory
 from workbench.run.health.examine import RunHistory, examine
 from workbench.run.health.finding import Finding
-from workbench.run.health.history import measure, read_config, stage_history
+from workbench.run.health.history import measure, stage_history
 from workbench.run.health.rows import RowSample
 from workbench.run.metrics import MetricsReader
 from workbench.run.record import RunRecord, read_record
+from workbench.run.resolved_config import stage_config
 from workbench.run.samples import Sample, read_samples
 
 LARGE_BYTES, REACH_BYTES = 16 * 1024 * 1024, 4 * 1024 * 1024
@@ -87,7 +88,7 @@ class Doctor:
         for stage in self._reader.stages():
             config = self._configs.get(stage)
             if config is None:
-                config = self._configs[stage] = read_config(self.run, stage)
+                config = self._configs[stage] = stage_config(self.run, stage)
             stages.append(
                 stage_history(
                     stage,

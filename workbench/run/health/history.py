@@ -5,32 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import yaml
-
 from workbench.base.repetition import repetition
-from workbench.base.tail import read_small
 from workbench.run.curves import Points
-from workbench.run.directory import RunDirectory
 from workbench.run.health.rows import RowSample
 from workbench.run.health.stage import Answer, StageHistory
 from workbench.run.metrics import MetricsReader, is_step
 from workbench.run.record import RunRecord
 from workbench.run.samples import BASE, Returns, Sample
 
-CONFIG_BYTES = 1024 * 1024
 TEXT_CHARACTERS = 4000
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def read_config(run: RunDirectory, stage: str) -> Mapping[str, Any]:
-    """The stage's resolved TRL config; empty where it cannot be read."""
-    try:
-        found = yaml.load(read_small(run.config(stage), CONFIG_BYTES), Loader=_Loader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {str(key): value for key, value in found.items()}
 
 
 def measure(samples: Iterable[Sample]) -> tuple[tuple[Sample, float], ...]:

@@ -41,6 +41,7 @@ READING_SECONDS = 0.3
 PANELS = 9
 PAIR_COLUMNS, TRIPLE_COLUMNS = 76, 165
 GRID_LINES, TRIPLE_LINES = 28, 52
+SHORT_LINES = 20
 NO_RUNS = "Nothing to watch yet.\n\nPress 1, pick a recipe and press r."
 
 
@@ -216,7 +217,7 @@ class MonitorScreen(ChartScreen):
         # At 24 lines the reason and the log need the room more than the last values.
         values = self.query_one("#strip", Static)
         roomy = self.size.height >= GRID_LINES
-        values.display = not self._log_only and (not bad or roomy)
+        values.display = not self._log_only and (roomy or (not bad and not self._short))
         parts = (
             strip(view),
             reading_line(view),
@@ -234,7 +235,9 @@ class MonitorScreen(ChartScreen):
         width = max(20, self.size.width - 4)
         bar = progress(view, now, width, ascii_only=self.bench.ascii_only)
         health = health_words(view, width, ascii_only=self.bench.ascii_only)
-        parts = [headline(view, self.stage), bar, health, next_words(view)]
+        parts = [headline(view, self.stage), bar, health]
+        if not self._short:
+            parts.append(next_words(view))
         self._put("#head", lines(*(part for part in parts if part)))
 
     def _put(self, selector: str, content: Content) -> None:
@@ -267,6 +270,11 @@ class MonitorScreen(ChartScreen):
             parts = [self.deck.words(self.per_page), self.deck.marks_legend()]
             words = "      ".join(part for part in parts if part)
             self._put("#looking", plain(words, style="$muted"))
+
+    @property
+    def _short(self) -> bool:
+        """Whether the terminal has no lines to spare beside the chart, the log and the health."""
+        return self.size.height < SHORT_LINES
 
     @property
     def _grid(self) -> tuple[int, int]:

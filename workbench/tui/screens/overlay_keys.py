@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from textual.binding import Binding, BindingType
+import functools
 
+from textual.binding import BindingType
 
-def _key(
-    keys: str, action: str, label: str, tooltip: str, *, shown: str = "", priority: bool = False
-) -> Binding:
-    """A key of the help and the palette, and of the footer where it says how it is `shown`."""
-    return Binding(
-        keys,
-        action,
-        label,
-        show=bool(shown),
-        key_display=shown or None,
-        id=f"overlay.{label.lower().replace(' ', '-')}",
-        tooltip=tooltip,
-        priority=priority,
-    )
+from workbench.tui.screens.keys import key
 
+_key = functools.partial(key, "overlay")
 
 KEYS: list[BindingType] = [
     _key("tab", "turn(1)", "Next page", "Chart, table of outcomes, what differs", shown="tab"),
