@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from textual.geometry import Region
 from textual.widgets import Log, Static
 from tui_fakes import HOSTILE, NOW, FakeLauncher, make_run, write_metrics, write_record
 from tui_waiting import until
@@ -184,6 +185,28 @@ async def test_an_ended_run_is_not_painted_again(make_app: MakeApp, paths: Paths
             app.screen._look()
             await until(pilot, lambda: not app.screen._looking)
         assert painted == []
+
+
+async def test_a_new_point_repaints_few_cells(
+    make_app: MakeApp, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(paths)
+    write_metrics(run, 121, first=121)
+    app = make_app(screen="monitor")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: panel(app, 1).text and app.focused is panel(app))
+        await pilot.pause()
+        areas: list[int] = []
+        real = PlotPanel.refresh
+
+        def refresh(self: PlotPanel, *regions: Region, **options: bool) -> PlotPanel:
+            areas.append(sum(region.area for region in regions) or 9999)
+            return real(self, *regions, **options)
+
+        monkeypatch.setattr(PlotPanel, "refresh", refresh)
+        write_metrics(run, 122, first=122)
+        await until(pilot, lambda: areas)
+        assert sum(areas) < panel(app).size.area
 
 
 async def test_only_panels_that_changed_are_drawn(

@@ -80,7 +80,7 @@ def _spans(dots: Sequence[tuple[int, int]], columns: int, rows: int) -> tuple[li
             end = last + (row - last) * step // distance
             middle = (start + end) // 2
             fill(before + step - 1, start, middle)
-            fill(before + step, middle, end)
+            fill(before + step, middle + (end > middle) - (end < middle), end)
             start = end
         previous = (column, row)
     return lows, highs

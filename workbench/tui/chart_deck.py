@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ZOOM, PAN = 0.5, 0.25
 WANTED_PARTS = 8
-X_GRAINS = 16
+X_GRAINS = 12
 
 
 class ChartDeck:

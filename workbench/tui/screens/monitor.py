@@ -38,10 +38,11 @@ from workbench.tui.widgets.steady_input import SteadyInput
 
 LOOK_SECONDS = 1.0
 READING_SECONDS = 0.3
+# So many charts that live are drawn anew every other second: else they would be 30 kB a second.
+CALM_PANELS, CALM_SECONDS = 4, 1.5
 PANELS = 9
 PAIR_COLUMNS, TRIPLE_COLUMNS = 76, 165
-GRID_LINES, TRIPLE_LINES = 28, 52
-SHORT_LINES = 20
+NEXT_LINES, GRID_LINES, TRIPLE_LINES = 20, 28, 52
 NO_RUNS = "Nothing to watch yet.\n\nPress 1, pick a recipe and press r."
 
 
@@ -170,7 +171,9 @@ class MonitorScreen(ChartScreen):
             self._skipped = True
             return
         if self._skipped or old is None or _differs(old, view):
-            self._skipped, self._drawn = False, time.monotonic()
+            calm = old is not None and view.row.active and self.per_page > CALM_PANELS
+            self._skipped = calm and time.monotonic() < self._drawn + CALM_SECONDS
+            self._drawn = self._drawn if self._skipped else time.monotonic()
             stage = self.stage
             with self.app.batch_update():
                 if old is not None and old.row.stage != view.row.stage and not self._stage:
@@ -179,7 +182,7 @@ class MonitorScreen(ChartScreen):
                 self.query_one("#none").display = False
                 self.query_one("#run").display = True
                 self._add_log(view)
-                self._show()
+                self._show(charts=not self._skipped)
             self.want()
         elif view.row.active:
             self._show_head(view)
@@ -202,7 +205,7 @@ class MonitorScreen(ChartScreen):
             return self._stage
         return self._view.row.stage
 
-    def _show(self) -> None:
+    def _show(self, *, charts: bool = True) -> None:
         view = self._view
         if view is None:
             return
@@ -228,7 +231,8 @@ class MonitorScreen(ChartScreen):
         self._put("#strip", lines(*(part for part in parts if part)))
         empty = not any(view.points.values())
         self.query_one("#plots").display = not (self._log_only or (bad and empty))
-        self.show_charts()
+        if charts:
+            self.show_charts()
 
     def _show_head(self, view: RunView) -> None:
         now = self.bench.services.clock()
@@ -250,6 +254,8 @@ class MonitorScreen(ChartScreen):
 
     def show_charts(self) -> None:
         """Draw the open charts; those that look the same as before cost nothing."""
+        if self._log_only:
+            return
         shown = self.deck.page(self.per_page)
         chart_view = self.deck.chart_view()
         columns = self._grid[0] if len(shown) > 1 else 1
@@ -274,7 +280,7 @@ class MonitorScreen(ChartScreen):
     @property
     def _short(self) -> bool:
         """Whether the terminal has no lines to spare beside the chart, the log and the health."""
-        return self.size.height < SHORT_LINES
+        return self.size.height < NEXT_LINES
 
     @property
     def _grid(self) -> tuple[int, int]:

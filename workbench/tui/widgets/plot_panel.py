@@ -112,10 +112,9 @@ class PlotPanel(Widget, can_focus=True):
             self.refresh()
             return
         changed = [
-            Region(start, y, end - start, 1)
+            Region(0, y, columns, 1)
             for y, (before, after) in enumerate(zip(old, rows, strict=True))
-            for start, end in (_difference(before, after),)
-            if end > start
+            if (columns := _changed_columns(before, after))
         ]
         if changed:
             self.refresh(*changed)
@@ -199,16 +198,18 @@ class PlotPanel(Widget, can_focus=True):
         return (place, *named), (place, *signed), tuple(signed)
 
 
-def _difference(before: Row, after: Row) -> tuple[int, int]:
-    """The columns between which two rows differ."""
+def _changed_columns(before: Row, after: Row) -> int:
+    """How many columns from the left have everything that differs.
+
+    Textual sends a row of a widget from its left edge on, so where the first difference is does
+    not matter.
+    """
     if before == after:
-        return 0, 0
+        return 0
     old, new = _spread(before), _spread(after)
-    start = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), 0)
-    end = len(new)
-    while end > start and len(old) == len(new) and old[end - 1] == new[end - 1]:
-        end -= 1
-    return start, end
+    if len(old) != len(new):
+        return len(new)
+    return next(column for column in range(len(new), 0, -1) if old[column - 1] != new[column - 1])
 
 
 def _spread(row: Row) -> list[tuple[str, str]]:
