@@ -191,7 +191,7 @@ async def test_a_new_point_repaints_few_cells(
     make_app: MakeApp, paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(paths)
-    write_metrics(run, 121, first=121)
+    write_metrics(run, 122, first=121)  # between two edges of the x axis
     app = make_app(screen="monitor")
     async with app.run_test() as pilot:
         await until(pilot, lambda: panel(app, 1).text and app.focused is panel(app))
@@ -204,7 +204,7 @@ async def test_a_new_point_repaints_few_cells(
             return real(self, *regions, **options)
 
         monkeypatch.setattr(PlotPanel, "refresh", refresh)
-        write_metrics(run, 122, first=122)
+        write_metrics(run, 123, first=123)
         await until(pilot, lambda: areas)
         assert sum(areas) < panel(app).size.area
 
