@@ -237,3 +237,11 @@ def test_status_of_a_run_without_metrics_says_nothing_of_health(
 ) -> None:
     assert main(["status", make_run("queued").id]) == 0
     assert "health" not in capsys.readouterr().out
+
+
+def test_a_run_that_failed_is_not_called_healthy(make_run: MakeRun, capsys: Capture) -> None:
+    error = {"what": "out of memory", "where": "", "next_step": "Halve the batch."}
+    run = make_run("failed", step=3, max_steps=40, error=error)
+    append_json(run.metrics, {"time": 1, "stage": "dpo", "step": 3, "loss": 0.6})
+    assert main(["status", run.id]) == 0
+    assert "healthy" not in capsys.readouterr().out

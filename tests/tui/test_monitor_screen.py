@@ -264,6 +264,7 @@ async def test_a_failure_is_a_panel_with_the_next_step(make_app: MakeApp, paths:
         await until(pilot, lambda: app.screen.query_one("#failure").display)
         assert "The GPU ran out of memory" in text_of(app, "#failure")
         assert "next  Halve it." in text_of(app, "#failure")
+        assert "healthy" not in text_of(app, "#head")
 
 
 async def test_a_non_finite_value_is_named(make_app: MakeApp, paths: Paths) -> None:

@@ -75,7 +75,9 @@ def status(arguments: argparse.Namespace, paths: Paths) -> int:
 
 def _print_health(run: RunDirectory, record: RunRecord) -> None:
     findings = examine_run(run)
-    if findings or record.step:
+    # A run that has failed is not called healthy because its metrics were.
+    fine = all(finding.severity == "hint" for finding in findings)
+    if (findings or record.step) and not (fine and record.error):
         print("\n".join(health_text.lines(findings, ended=has_ended(record))))
 
 

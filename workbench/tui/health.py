@@ -37,8 +37,12 @@ def health_line(
 
 
 def health_words(view: RunView, width: int, *, ascii_only: bool = False) -> Content:
-    """The health of a watched run in a line; empty before it has logged anything."""
-    if view.more or not any(view.points.values()):
+    """The health of a watched run in a line; empty before it has logged anything.
+
+    A run that has failed is not called healthy because its metrics were.
+    """
+    fine = all(finding.severity == "hint" for finding in view.findings)
+    if view.more or not any(view.points.values()) or (fine and view.row.error is not None):
         return Content("")
     name = "health  "
     line = health_line(
