@@ -235,3 +235,23 @@ def test_damaged_runs_are_laid_over_as_far_as_they_go(make: Make) -> None:
     bad.record.write_text("{")
     found = lay(make("good", [0.4]), bad)
     assert found.members[1].curve("loss", "dpo") == ((1, 0.5),)
+
+
+def test_a_run_with_an_alarm_is_not_the_best(make: Make) -> None:
+    def broken(name: str, **options: Any) -> RunDirectory:
+        run = make(name, [0.6] * 12, **options)
+        fault = {"stage": "dpo", "step": 13, "time": 130.0, "non_finite": ["loss"], "loss": None}
+        append_json(run.metrics, fault)
+        return run
+
+    good, other = make("good", [0.6] * 12, held_out=0.7), make("other", [0.6] * 12, held_out=0.5)
+    best = broken("best", held_out=0.9)
+    found = lay(good, best, other)
+    assert verdict(found, "dpo") == (
+        "A is best by eval_rewards/accuracies at the end: 0.7, next 0.5."
+    )
+    assert next(iter(cautions(found, "dpo"))).startswith("B has an alarm")
+    assert verdict(lay(good, best), "dpo") == "A alone has no alarm."
+    assert "A is best by" in verdict(lay(best, broken("worse", held_out=0.4)), "dpo")
+    same = make("same", [0.6] * 12, held_out=0.7)
+    assert verdict(lay(good, best, same), "dpo").startswith("All without an alarm have the same")

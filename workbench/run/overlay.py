@@ -13,6 +13,7 @@ from workbench.run.axes import AXES, Axis
 from workbench.run.curves import Points
 from workbench.run.differences import HELD_OUT, Row, Side, differing, side_of
 from workbench.run.directory import RunDirectory
+from workbench.run.health import Doctor, Finding
 from workbench.run.history import outcomes_of_stage
 from workbench.run.metrics import MetricsReader
 from workbench.run.notes import Notes, read_notes
@@ -54,6 +55,7 @@ class Member:
 
     Attributes:
         sign: The letter that stands for it.
+        findings: What is wrong with it, worst first.
     """
 
     sign: str
@@ -61,6 +63,12 @@ class Member:
     record: RunRecord
     notes: Notes
     stages: Mapping[str, StageCurves] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    def alarm(self, stage: str) -> Finding | None:
+        """The worst alarm of a stage, None where there is none."""
+        alarms = (one for one in self.findings if one.severity == "alarm" and one.stage == stage)
+        return next(alarms, None)
 
     @property
     def label(self) -> str:
@@ -238,6 +246,9 @@ class OverlayReader:
             raise ProblemError(Problem(what, "", hint), exit_code=2)
         self._runs = tuple(runs)
         self._readers = [MetricsReader(run) for run in runs]
+        self._doctors = [
+            Doctor(run, reader) for run, reader in zip(runs, self._readers, strict=True)
+        ]
         self._stages: list[dict[str, StageCurves]] = [{} for _ in runs]
         self._overlay: Overlay | None = None
 
@@ -250,9 +261,9 @@ class OverlayReader:
         changed = [self._poll(place, stop) for place in range(len(self._runs))]
         records = [read_record(run) for run in self._runs]
         members = tuple(
-            Member(sign, run, record, read_notes(run), stages)
-            for sign, run, record, stages in zip(
-                SIGNS, self._runs, records, self._stages, strict=False
+            Member(sign, run, record, read_notes(run), stages, doctor.look(record))
+            for sign, run, record, stages, doctor in zip(
+                SIGNS, self._runs, records, self._stages, self._doctors, strict=False
             )
         )
         old = self._overlay
@@ -273,7 +284,8 @@ class OverlayReader:
 
 def _same(old: tuple[Member, ...], new: tuple[Member, ...]) -> bool:
     return all(
-        (a.notes, a.record.state, a.record.results) == (b.notes, b.record.state, b.record.results)
+        (a.notes, a.findings, a.record.state, a.record.results)
+        == (b.notes, b.findings, b.record.state, b.record.results)
         for a, b in zip(old, new, strict=True)
     )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from workbench.base.files import is_number
+from workbench.run.outcomes import better
 from workbench.run.overlay import Member, Overlay
 
 DECIDING = (
@@ -21,23 +22,35 @@ HELD_OUT_KEYS = ("test rows", "data files", "datasets", "dataset_name", "test_sp
 
 
 def verdict(found: Overlay, stage: str) -> str:
-    """Which run is best at its end, by what, and whether chance may have done it; or empty."""
+    """Which run is best at its end, by what, and whether chance may have done it; or empty.
+
+    A run with an alarm is best only where all have one: what fools the data fools the metric.
+    """
+    ill = {place for place, one in enumerate(found.members) if one.alarm(stage)}
     for metric in DECIDING:
         (line,) = found.lines(stage, metrics=[metric])
-        known = [value for value in line.final if value is not None]
+        known = {place: value for place, value in enumerate(line.final) if value is not None}
         if len(known) < 2:
             continue
-        places = sorted(line.winners["final"])
-        if not places:
-            return f"All have the same {metric} at their end, {known[0]:.4g}."
-        value = line.final[places[0]]
-        assert value is not None
-        rest = sorted((one for one in known if one != value), key=lambda one: abs(one - value))
-        names = " and ".join(found.members[place].sign for place in places)
-        verb = "is" if len(places) == 1 else "are"
-        text = f"{names} {verb} best by {metric} at the end: {value:.4g}, next {rest[0]:.4g}."
-        return text + _chance(found, stage, metric, value, rest[0])
+        well = {place: value for place, value in known.items() if place not in ill} or known
+        if len(well) == 1:
+            return f"{found.members[next(iter(well))].sign} alone has no alarm."
+        return _best(found, stage, metric, well)
     return ""
+
+
+def _best(found: Overlay, stage: str, metric: str, known: Mapping[int, float]) -> str:
+    values = sorted(known.values(), reverse=better(metric) == "higher")
+    value = values[0]
+    rest = [one for one in values if one != value]
+    if not rest:
+        names = "All" if len(known) == len(found.members) else "All without an alarm"
+        return f"{names} have the same {metric} at their end, {value:.4g}."
+    places = [place for place, one in known.items() if one == value]
+    names = " and ".join(found.members[place].sign for place in places)
+    verb = "is" if len(places) == 1 else "are"
+    text = f"{names} {verb} best by {metric} at the end: {value:.4g}, next {rest[0]:.4g}."
+    return text + _chance(found, stage, metric, value, rest[0])
 
 
 def _chance(found: Overlay, stage: str, metric: str, best: float, other: float) -> str:
@@ -64,7 +77,10 @@ def _pairs(member: Member, stage: str) -> int:
 
 
 def cautions(found: Overlay, stage: str) -> Iterator[str]:
-    """Differences that make metrics of two runs say different things."""
+    """Alarms, and differences that make metrics of two runs say different things."""
+    for one in found.members:
+        if (alarm := one.alarm(stage)) is not None:
+            yield f"{one.sign} has an alarm, so that it cannot be the best: {alarm.title}."
     keys = [row.key for row in found.differences if row.group == stage]
     scale = [key for key in keys if key in SCALE_KEYS]
     if scale and stage == "dpo":
