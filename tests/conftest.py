@@ -29,6 +29,12 @@ def known_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "installed_versions", lambda folders=(): versions)
 
 
+@pytest.fixture(autouse=True)
+def _no_gpus_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An AMD processor brings a GPU that no test has asked for."""
+    monkeypatch.setattr("workbench.run.gpus.SYSFS", Path("/nowhere"))
+
+
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     """The user's folders, below a temporary home."""

@@ -75,6 +75,10 @@ class Device:
     compute: list[tuple[int, int | None]] = field(default_factory=list)
     graphics: list[tuple[int, int | None]] = field(default_factory=list)
     instances: list[Device] = field(default_factory=list)
+    celsius: int | None = None
+    milliwatts: int | None = None
+    limit_milliwatts: int | None = None
+    millijoules: int | None = None
 
 
 def listed(processes: list[tuple[int, int | None]]) -> list[SimpleNamespace]:
@@ -116,9 +120,14 @@ class Nvml:
 
 
 def load(device: Device) -> SimpleNamespace:
-    if device.load is None:
+    return SimpleNamespace(gpu=supported(device.load), memory=0)
+
+
+def supported(value: int | None) -> int:
+    """A figure, or NVML's error where the device has none."""
+    if value is None:
         raise ERRORS[2]("Not Supported")
-    return SimpleNamespace(gpu=device.load, memory=0)
+    return value
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -136,6 +145,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "nvmlDeviceGetUUID": lambda nvml, device: device.uuid,
     "nvmlDeviceGetName": lambda nvml, device: device.name,
     "nvmlDeviceGetUtilizationRates": lambda nvml, device: load(device),
+    "nvmlDeviceGetTemperature": lambda nvml, device, sensor: supported(device.celsius),
+    "nvmlDeviceGetPowerUsage": lambda nvml, device: supported(device.milliwatts),
+    "nvmlDeviceGetEnforcedPowerLimit": lambda nvml, device: supported(device.limit_milliwatts),
+    "nvmlDeviceGetTotalEnergyConsumption": lambda nvml, device: supported(device.millijoules),
     "nvmlDeviceGetComputeRunningProcesses": lambda nvml, device: listed(device.compute),
     "nvmlDeviceGetGraphicsRunningProcesses": lambda nvml, device: listed(device.graphics),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from workbench.run.directory import RunDirectory
 from workbench.run.record import RunRecord, has_ended, read_record
 
+ROOT = Path(__file__).parent.parent
 WAIT_SECONDS = 20.0
 
 
@@ -44,5 +46,6 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str, setup: st
         f"{setup}\n"
         "raise SystemExit(supervisor.main())\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(folder))
+    # The supervisor of this tree, also where another one is installed.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(folder), str(ROOT))))
     monkeypatch.setattr("workbench.run.launch.SUPERVISOR", "stand_in_supervisor")

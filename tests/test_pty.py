@@ -204,7 +204,7 @@ def test_ctrl_c_ends_the_following_and_not_the_training(
     home: Path, open_terminal: Callable[..., Terminal]
 ) -> None:
     command = open_terminal("run", "endless", "--name", "forever")
-    command.see(r"dpo \[-+\] [1-9]\d*/1000000 0%  loss")
+    command.see(r"dpo \[-+\] [1-9]\d*/1000000 0%  left .*loss")
     command.press(CONTROL_C)
     assert command.ended() == 130
     (run,) = runs_of(home)

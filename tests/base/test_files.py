@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.base.files import append_json, is_number, json_safe, make_private_dir, write_atomic
+from workbench.base.files import (
+    amount,
+    append_json,
+    is_number,
+    json_safe,
+    make_private_dir,
+    write_atomic,
+)
 from workbench.base.tail import LineTail, read_jsonl
 
 
@@ -116,3 +123,8 @@ def test_what_is_no_number(value: object) -> None:
     assert not is_number(value)
     assert is_number(0)
     assert is_number(-1.5)
+
+
+def test_an_amount_is_a_positive_finite_number_or_nothing() -> None:
+    row = {"a": 2, "b": -1.0, "c": "3", "d": True, "e": float("inf"), "f": None}
+    assert [amount(row, name) for name in "abcdefg"] == [2.0, 0, 0, 0, 0, 0, 0]

@@ -49,7 +49,11 @@ def write(run: RunDirectory, lines: int, metrics: int) -> None:
         for step in range(1, lines + 1):
             file.write(row(step, metrics))
             if step % EVAL_EVERY == 0:
-                held_out = {"eval_loss": 1 / step, "eval_rewards/margins": 0.5}
+                held_out = {
+                    "eval_loss": 1 / step,
+                    "eval_rewards/margins": 0.5,
+                    "epoch": step / 1000,
+                }
                 head = {"time": 1.7e9 + step * 1.25 + 0.5, "stage": "dpo", "step": step}
                 file.write(json.dumps({**head, **held_out}) + "\n")
 
@@ -75,8 +79,9 @@ def measure(run: RunDirectory) -> None:
         lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
     again = time.perf_counter()
     size = run.metrics.stat().st_size
+    last = max(curve[-1][0] for curves in shown for curve in curves if curve)
     with run.metrics.open("a") as more:
-        more.write(row(lines + 1, len(LOGGED)))
+        more.write(row(last + 1, len(LOGGED)))
     reader.poll()
     shown = [[reader.points(name, stage) for name in reader.names()] for stage in reader.stages()]
     again = time.perf_counter() - again

@@ -11,6 +11,8 @@ from nvml_stub import GIGA, Device, Nvml
 from workbench.base.paths import Paths
 from workbench.cli import doctor, main
 from workbench.cli.doctor import Finding, examine, fits
+from workbench.run.gpus import Gpu, GpuView
+from workbench.run.machine.cgroups import MemoryLimit
 
 Capture = pytest.CaptureFixture[str]
 
@@ -127,6 +129,22 @@ def test_gpus_are_listed_with_what_is_free_and_who_uses_it(
     assert finding(paths, "torch build").value == "for CPUs only, but there is a GPU"
 
 
+def test_warmth_and_power_are_told(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    Nvml(Device(celsius=64, milliwatts=310_400, limit_milliwatts=700_000)).install(monkeypatch)
+    assert ", load 7 %, 64 °C, 310 of 700 W, driver" in finding(paths, "gpu 0").value
+
+
+def test_an_amd_gpu_and_nvidias_that_nobody_can_ask(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, no_device_files: None
+) -> None:
+    view = GpuView((Gpu(0, name="Radeon", total_bytes=GIGA, kind="amd"),), reason="no way")
+    monkeypatch.setattr(doctor, "look", lambda seconds: view)
+    monkeypatch.setattr(doctor, "_version", lambda _: "2.13.0+cpu")
+    assert finding(paths, "amd:0").value == "Radeon, 1 GB"
+    assert finding(paths, "gpu").value == "no GPU data: no way"
+    assert finding(paths, "torch build").state == "ok"
+
+
 @pytest.mark.parametrize("hidden", ["", "-1"])
 def test_hidden_gpus_are_told(hidden: str, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     Nvml(Device()).install(monkeypatch)
@@ -136,18 +154,17 @@ def test_hidden_gpus_are_told(hidden: str, paths: Paths, monkeypatch: pytest.Mon
 
 
 def test_a_memory_limit_of_the_container_counts(
-    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limit = tmp_path / "memory.max"
-    limit.write_text("1000000000\n")
-    monkeypatch.setattr(doctor, "CGROUP_LIMIT", limit)
+    limit = MemoryLimit(1_000_000_000, 800_000_000)
+    monkeypatch.setattr("workbench.run.machine.host.memory_limit", lambda *_: limit)
     found = finding(paths, "memory")
-    assert (found.state, found.value) == ("warning", "1 GB, 1 GB free")
+    assert (found.state, found.value) == ("warning", "1 GB, 800 MB free")
 
 
 def test_a_full_disk_is_a_warning(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = SimpleNamespace(total=1, used=1, free=10**9)
-    monkeypatch.setattr("workbench.cli.doctor.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("workbench.run.machine.host.shutil.disk_usage", lambda _: usage)
     found = finding(paths, "runs")
     assert found.state == "warning"
     assert found.value == f"{paths.runs}, 1 GB free"

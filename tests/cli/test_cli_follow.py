@@ -8,19 +8,21 @@ from typing import Any
 import pytest
 
 from workbench.base.tail import LineTail
-from workbench.cli.follow import ProgressPrinter, follow, last_words, progress_line
+from workbench.cli.follow import ProgressPrinter, follow, last_words, left_words, progress_line
 from workbench.run.directory import RunDirectory
 from workbench.run.metrics import MetricsReader
+from workbench.run.pace import Eta, eta
 from workbench.run.record import read_record, update_record
 
 MakeRun = Callable[..., RunDirectory]
 LogMetrics = Callable[..., None]
 
 
-def line_of(run: RunDirectory, said: str = "") -> str:
+def line_of(run: RunDirectory, said: str = "", now: float = 1030.0) -> str:
     reader = MetricsReader(run)
     reader.poll()
-    return progress_line(read_record(run), reader, said)
+    record = read_record(run)
+    return progress_line(record, reader, said, eta(record, reader, now=now))
 
 
 def test_before_the_first_step_the_log_speaks(make_run: MakeRun) -> None:
@@ -42,9 +44,15 @@ def test_a_running_stage_shows_pace_and_time_left(
         {"loss": 0.5123},
     )
     assert line_of(run) == (
-        "dpo [####------------] 3/12 25%  loss 0.512  accuracy 0.5  margin 0.25"
-        "  310 tok/s  left 1:30"
+        "dpo [####------------] 3/12 25%  left 1:30  loss 0.512  accuracy 0.5  margin 0.25"
+        "  310 tok/s"
     )
+
+
+def test_the_time_of_later_stages_is_told_as_far_as_it_is_known() -> None:
+    assert left_words(Eta(90.0, 90.0)) == "left 1:30"
+    assert left_words(Eta(90.0, 150.0)) == "left 1:30 (run 2:30)"
+    assert left_words(Eta(90.0, 90.0, exact=False)) == "left 1:30 (run > 1:30)"
 
 
 def test_another_state_stands_in_the_place_of_the_time_left(make_run: MakeRun) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.base.files import write_atomic
+from workbench.base.files import append_json, write_atomic
 from workbench.cli import main
 from workbench.run.directory import RunDirectory
 from workbench.run.record import update_record
@@ -69,8 +69,8 @@ def test_status_of_a_finished_run(
     assert "took     5:00\n" in out
     assert "  loss                         0.412\n" in out
     assert (
-        "  dpo  4:12  40 steps  train loss 0.412  held-out accuracy 0.91  margin 1.50"
-        "  peak memory 1.2 GB\n"
+        "  dpo   40 steps in 4:12, peak memory 1.2 GB\n"
+        "        mean loss 0.412; loss 0.412; held-out accuracy 0.912, margin 1.5\n"
     ) in out
 
 
@@ -212,3 +212,36 @@ def test_ctrl_c_is_exit_code_130(
     make_run("running")
     assert main(["logs", "last", "-f"]) == 130
     assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_status_tells_of_health(make_run: MakeRun, capsys: Capture) -> None:
+    run = make_run("running", step=30, max_steps=40)
+    append_json(run.metrics, {"time": 1, "event": "stage", "stage": "dpo", "max_steps": 40})
+    for step in range(1, 31):
+        row = {"time": step, "stage": "dpo", "step": step, "loss": 0.693, "samples": 16}
+        row |= {"logps/chosen": -50.0 - step % 7, "logps/rejected": -50.0 - step % 7}
+        row |= {"rewards/margins": 0.0, "rewards/accuracies": 0.0, "grad_norm": 0.01}
+        append_json(run.metrics, row)
+    assert main(["status", run.id]) == 0
+    out = capsys.readouterr().out
+    assert "health   1 alarm: chosen and rejected are the same text (since dpo step 6)" in out
+    assert "-> change dpo.columns: map chosen and rejected" in out
+    assert max(map(len, out[out.index("health") :].splitlines())) <= 80
+    assert main(["status", run.id, "--json"]) == 0
+    (alarm, *_) = json.loads(capsys.readouterr().out)["health"]
+    assert (alarm["rule"], alarm["severity"], alarm["step"]) == ("identical_pairs", "alarm", 6)
+
+
+def test_status_of_a_run_without_metrics_says_nothing_of_health(
+    make_run: MakeRun, capsys: Capture
+) -> None:
+    assert main(["status", make_run("queued").id]) == 0
+    assert "health" not in capsys.readouterr().out
+
+
+def test_a_run_that_failed_is_not_called_healthy(make_run: MakeRun, capsys: Capture) -> None:
+    error = {"what": "out of memory", "where": "", "next_step": "Halve the batch."}
+    run = make_run("failed", step=3, max_steps=40, error=error)
+    append_json(run.metrics, {"time": 1, "stage": "dpo", "step": 3, "loss": 0.6})
+    assert main(["status", run.id]) == 0
+    assert "healthy" not in capsys.readouterr().out

@@ -57,7 +57,8 @@ def test_run_follows_to_the_end(
         f"in {run.path}",
         "dpo [################] 6/6 100%  finished",
         f"{run.id} finished after 1:01",
-        "  dpo  1:01  6 steps  held-out accuracy 0.95",
+        "  dpo   6 steps in 1:01",
+        "        held-out accuracy 0.95",
         f"Compare base and tuned: dpo-workbench compare {run.id}",
         f"Next: dpo-workbench score {run.id}",
     ]
@@ -215,7 +216,7 @@ def test_ctrl_c_leaves_the_training_alone(
     assert main(["resume", "last"]) == 130
     assert capsys.readouterr().err == (
         "The training goes on.\n"
-        f"  watch it: dpo-workbench logs -f {run.id}\n"
+        f"  watch it: dpo-workbench watch {run.id}\n"
         f"  stop it:  dpo-workbench stop {run.id}\n"
         "  the app:  dpo-workbench\n"
     )

@@ -29,7 +29,8 @@ from workbench.base.paths import Paths, is_safe_name, safe_name
 from workbench.base.problems import ProblemError
 from workbench.base.tail import LineTail, parse_json_objects, read_jsonl
 from workbench.base.text import clean
-from workbench.cli.runs import print_summary, runs, status
+from workbench.cli.history import runs
+from workbench.cli.runs import print_summary, status
 from workbench.recipe.recipe import SHIPPED, Recipe, load_recipe, resolve
 from workbench.recipe.yaml_edit import REMOVE, edit
 from workbench.recipe.yaml_file import parse
@@ -43,7 +44,7 @@ from workbench.tui.chart_picture import sketch
 from workbench.tui.charts import failure, headline, progress, strip
 from workbench.tui.checking import check_text
 from workbench.tui.form import settings as form_settings
-from workbench.tui.screens.runs import _cells, _story
+from workbench.tui.run_rows import cells, story
 from workbench.tui.watching import RunView, RunWatcher
 
 DEEP = __name__ == "__main__"
@@ -252,7 +253,7 @@ def show(view: RunView) -> None:
     row = view.row
     for content in (headline(view, row.stage), progress(view, NOW, 80), strip(view), failure(row)):
         assert clean(content.plain) == content.plain
-    for cell in (*_cells(row, NOW), _story(row, NOW)):
+    for cell in (*cells(row, NOW, True), story(row, NOW)):
         assert clean(cell.plain) == cell.plain
     deck = ChartDeck(ascii_only=False)
     for stage in view.points:
@@ -332,7 +333,8 @@ def test_any_record_is_shown(changes: dict[str, Any], cut: int, rubbish: bytes) 
         describe_error(record)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             for json_wanted in (False, True):
-                runs(argparse.Namespace(json=json_wanted), paths)
+                asked = {"where": ["sort:best:loss"], "sort": "", "columns": "beta"}
+                runs(argparse.Namespace(json=json_wanted, **asked), paths)
                 status(argparse.Namespace(run=run.id, json=json_wanted), paths)
             print_summary(run, record)
 

@@ -138,6 +138,29 @@ def test_a_driver_that_hangs(nvml: Nvml) -> None:
     assert len(watch.look(20).gpus) == 2
 
 
+def test_a_driver_that_always_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 53. What it said when nobody waited any more is told at the next look, once."""
+    release, answers = threading.Event(), iter(range(1, 9))
+
+    def read() -> GpuView:
+        release.wait(20)
+        return GpuView(driver=str(next(answers)))
+
+    watch = GpuWatch(read)
+    assert watch.look(0).reason == "the driver does not answer"
+    release.set()
+    assert watch._thread is not None
+    watch._thread.join(20)
+    assert [watch.look(20).driver for _ in range(2)] == ["1", "2"]
+    # An hour later it is of no use.
+    release.clear()
+    watch.look(0)
+    release.set()
+    watch._thread.join(20)
+    monkeypatch.setattr(gpus, "FRESH_SECONDS", 0.0)
+    assert watch.look(20).driver == "4"
+
+
 def test_a_hanging_driver_does_not_keep_the_process() -> None:
     """Row 53."""
     code = (

@@ -204,7 +204,7 @@ def test_a_resume_is_marked_and_supersedes_and_time_may_go_back(run: RunDirector
     view = watcher.look()
     assert view.points["dpo"]["loss"][1:] == ((2, 9.0),)
     assert view.resumes == (("dpo", 1),)
-    assert view.steps_per_second is None
+    assert view.eta is None
 
 
 async def test_the_monitor_says_where_a_run_was_resumed(paths: Paths, run: RunDirectory) -> None:
@@ -310,7 +310,7 @@ async def test_newest_values_are_the_newest_while_the_history_is_read(
     assert view.more
     assert view.points["dpo"]["loss"][-1][1] < 59_999
     assert view.latest["loss"] == 59_999
-    assert view.steps_per_second is None
+    assert view.eta is None
     while view.more:
         view = watcher.look()
     assert view.points["dpo"]["loss"][-1] == (59_999, 59_999)

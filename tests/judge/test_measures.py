@@ -2,7 +2,8 @@
 
 import pytest
 
-from workbench.judge.measures import behaviour, measure, refuses, repetition
+from workbench.base.repetition import repetition
+from workbench.judge.measures import behaviour, measure, refuses
 
 
 @pytest.mark.parametrize(

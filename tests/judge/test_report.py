@@ -110,6 +110,15 @@ def test_it_says_what_is_known_and_how_to_know_more(run: RunDirectory) -> None:
     assert "# A comment that stays." in page
 
 
+def test_it_says_what_the_time_was_spent_on(run: RunDirectory) -> None:
+    spent = {"seconds/forward": 6.0, "seconds/backward": 3.0, "seconds/eval": 1.0, "samples": 8}
+    append_json(run.metrics, {"time": 9.0, "stage": "dpo", "step": 5, "loss": 0.2, **spent})
+    text = as_markdown(build(collect(run)))
+    shown = next(line for line in text.splitlines() if "60 %" in line)
+    # In the order of TIME_NAMES: data, forward, backward, optimizer, eval, save, other.
+    assert re.findall(r"\d+ %", shown) == ["0 %", "60 %", "30 %", "0 %", "10 %", "0 %", "0 %"]
+
+
 def test_an_empty_run_still_has_a_report(paths: Paths) -> None:
     run = RunDirectory(paths.runs / "20270101-000000-empty-0000")
     run.path.mkdir(parents=True)
@@ -251,3 +260,18 @@ def test_a_browser_runs_nothing_and_asks_nobody(
     assert title is not None
     assert title[1] != "owned"
     assert "tracker.example" not in log.read_text(encoding="utf-8", errors="replace")
+
+
+def test_health_has_its_section(run: RunDirectory) -> None:
+    document = build(collect(run))
+    assert "Healthy. " in as_markdown(document)
+    for step in range(5, 31):
+        row = {"time": 10.0 + step, "stage": "dpo", "step": step, "loss": 0.693, "samples": 16}
+        row |= {"logps/chosen": -50.0 - step % 7, "logps/rejected": -50.0 - step % 7}
+        append_json(run.metrics, {**row, "rewards/margins": 0.0, "rewards/accuracies": 0.0})
+    document = build(collect(run))
+    for text in (as_html(document), as_markdown(document)):
+        assert "Health" in text
+        assert "hosen and rejected are the same text" in text
+        assert "map chosen and rejected to two different columns" in text
+        assert "their gradients cancel" in text

@@ -104,6 +104,18 @@ def test_a_curve_stays_small_whatever_the_order_of_its_steps() -> None:
     assert (steps[0], steps[-1]) == (0, 30_000)
 
 
+def test_a_curve_that_went_back_does_not_pass_for_exact() -> None:
+    """Step 47 was thinned away, and nothing behind it is left to tell of that."""
+    curve = Curve(16)
+    for step in [*range(0, 90, 3), 40]:
+        curve.add(step, float(step % 11))
+    curve.forget_after(50)
+    assert curve.exact_from == 51
+    for step in range(20):
+        curve.add(step, 0.0)
+    assert curve.exact_from == 51
+
+
 def test_the_earliest_of_equal_values_is_the_best() -> None:
     curve = Curve()
     for step, value in enumerate((3.0, 1.0, 1.0, 3.0)):

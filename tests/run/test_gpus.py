@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -89,6 +90,38 @@ def test_a_pid_of_another_namespace_has_no_owner(
     # One that holds a GPU's device file is meant.
     monkeypatch.setattr(Path, "readlink", lambda file: Path("/dev/nvidia0"))
     assert gpus.whose(os.getpid())[0] == psutil.Process().username()
+
+
+class Stranger:
+    """A process of another user, as psutil shows it to who is not root."""
+
+    pid = FOREIGN
+
+    def __init__(self, pid: int) -> None:
+        pass
+
+    def username(self) -> str:
+        return "anna\x1b[2J"
+
+    def uids(self) -> SimpleNamespace:
+        return SimpleNamespace(real=os.getuid() + 1)
+
+    def environ(self) -> dict[str, str]:
+        raise AssertionError("nobody looks into others' environment")
+
+
+def test_a_process_of_another_user_has_an_owner_and_no_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(psutil, "Process", Stranger)
+    assert gpus.whose(FOREIGN) == ("anna", "")
+    for error in (psutil.AccessDenied(), psutil.NoSuchProcess(FOREIGN), KeyError(), OSError()):
+
+        def fail(process: Stranger, error: Exception = error) -> str:
+            raise error
+
+        monkeypatch.setattr(Stranger, "username", fail)
+        assert gpus.whose(FOREIGN) == ("", "")
 
 
 def view(*devices: Gpu) -> GpuView:

@@ -191,7 +191,7 @@ async def test_a_new_point_repaints_few_cells(
     make_app: MakeApp, paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(paths)
-    write_metrics(run, 121, first=121)
+    write_metrics(run, 122, first=121)  # between two edges of the x axis
     app = make_app(screen="monitor")
     async with app.run_test() as pilot:
         await until(pilot, lambda: panel(app, 1).text and app.focused is panel(app))
@@ -204,7 +204,7 @@ async def test_a_new_point_repaints_few_cells(
             return real(self, *regions, **options)
 
         monkeypatch.setattr(PlotPanel, "refresh", refresh)
-        write_metrics(run, 122, first=122)
+        write_metrics(run, 123, first=123)
         await until(pilot, lambda: areas)
         assert sum(areas) < panel(app).size.area
 
@@ -264,6 +264,7 @@ async def test_a_failure_is_a_panel_with_the_next_step(make_app: MakeApp, paths:
         await until(pilot, lambda: app.screen.query_one("#failure").display)
         assert "The GPU ran out of memory" in text_of(app, "#failure")
         assert "next  Halve it." in text_of(app, "#failure")
+        assert "healthy" not in text_of(app, "#head")
 
 
 async def test_a_non_finite_value_is_named(make_app: MakeApp, paths: Paths) -> None:
@@ -347,10 +348,11 @@ def test_a_chart_is_drawn_again_only_when_its_data_changed(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(paths)
-    watcher = RunWatcher(run)
+    watcher = RunWatcher(run, paths, lambda: NOW)
     first, second = watcher.look(), watcher.look()
     assert second.points is first.points
     assert second.log == ()
     assert len(first.points["dpo"]["loss"]) == 120
     assert len(first.points["sft"]["loss"]) == 30
-    assert first.steps_per_second == pytest.approx(1.0)
+    assert first.eta is not None
+    assert first.eta.stage_seconds == pytest.approx(280.0)

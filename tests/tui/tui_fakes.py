@@ -133,13 +133,13 @@ def write_metrics(run: RunDirectory, steps: int, *, first: int = 1) -> None:
             }
             for step in range(2, 61, 2)
         ]
-        rows.append({"event": "stage", "stage": "dpo", "max_steps": 400, "time": NOW - 500})
+        rows.append({"event": "stage", "stage": "dpo", "max_steps": 400, "time": NOW - 120})
     for step in range(first, steps + 1):
         wave = 0.03 * math.sin(step * 1.7)
         margin = 1.6 * (1 - math.exp(-step / 90)) + wave
         rows.append(
             {
-                "time": NOW - 500 + step,
+                "time": NOW - 120 + step,
                 "stage": "dpo",
                 "step": step,
                 "epoch": step / 100,
@@ -157,7 +157,7 @@ def write_metrics(run: RunDirectory, steps: int, *, first: int = 1) -> None:
         if step % 40 == 0:
             rows.append(
                 {
-                    "time": NOW - 500 + step,
+                    "time": NOW - 120 + step,
                     "stage": "dpo",
                     "step": step,
                     "eval_loss": 0.7 * math.exp(-step / 150),

@@ -24,6 +24,7 @@ from worker_helpers import (
 
 from workbench.base.tail import read_jsonl
 from workbench.run.directory import RunDirectory
+from workbench.run.foreign_runs import find_state, read_foreign_run
 from workbench.run.launch import launch, resume, stop
 from workbench.run.record import read_record, update_record
 from workbench.run.samples import read_samples
@@ -70,9 +71,29 @@ def test_metrics_keep_trl_names_and_add_speed_and_memory(finished: RunDirectory)
     assert {"time", "grad_norm", "rewards/margins", "logps/rejected", "epoch"} <= set(row)
     assert row["tokens_per_second"] > 0
     assert row["memory/rss_gb"] > 0.1
+    assert row["samples"] == 4
+    assert row["samples_per_second"] > 0
+    assert row["lengths/chosen"] > 1
+    assert row["lengths/rejected"] > 1
+    assert log_rows(finished, "sft")[3]["lengths/completion"] > 1
     events = [r["event"] for r in read_jsonl(finished.metrics) if "event" in r]
     assert events.count("stage") == 2
     assert events[-1] == "end"
+
+
+def test_the_seconds_of_a_stage_add_up_to_its_time(finished: RunDirectory) -> None:
+    for stage in ("sft", "dpo"):
+        rows = [row for row in read_jsonl(finished.metrics) if row.get("stage") == stage]
+        began = next(row["time"] for row in rows if row.get("event") == "stage")
+        ended = next(row["time"] for row in rows if "train_loss" in row)
+        spent = {
+            name: sum(row.get(name, 0.0) for row in rows)
+            for name in {name for row in rows for name in row if name.startswith("seconds/")}
+        }
+        assert sum(spent.values()) == pytest.approx(ended - began, abs=0.2, rel=0.05)
+        assert all(spent[f"seconds/{kind}"] > 0 for kind in ("data", "forward", "backward"))
+        assert spent["seconds/save"] > 0
+    assert spent["seconds/eval"] > 0
 
 
 def test_probe_prompts_are_answered_before_and_after_each_stage(finished: RunDirectory) -> None:
@@ -213,3 +234,24 @@ def test_a_second_worker_leaves_the_run_alone(
     with filelock.FileLock(run.lock):
         assert train_process.main([str(run.path)]) == 1
     assert run.record.read_text() == before
+
+
+def test_what_trl_leaves_is_imported_as_the_same_curves(finished: RunDirectory) -> None:
+    output = finished.output("dpo")
+    state = find_state(output)
+    assert state is not None
+    found = read_foreign_run(state)
+    own = [
+        {name: value for name, value in row.items() if name == "step" or "rewards/" in name}
+        for row in log_rows(finished, "dpo")
+    ]
+    theirs = [
+        {name: row[name] for name in mine} for row, mine in zip(found.rows, own, strict=False)
+    ]
+    assert found.stage == "dpo"
+    assert found.step == found.max_steps == 16
+    assert found.left_out == 0
+    assert theirs == own[: len(theirs)]
+    assert len(theirs) > 4
+    assert found.settings["lora_r"] == 4
+    assert "base_model_name_or_path" not in found.settings

@@ -78,6 +78,12 @@ def is_number(value: object) -> bool:
         return False
 
 
+def amount(row: Mapping[str, Any], name: str) -> float:
+    """A positive number of a log record; 0 where it has none."""
+    value: Any = row.get(name)
+    return float(value) if is_number(value) and value > 0 else 0.0
+
+
 def append_json(path: Path, record: Mapping[str, Any]) -> None:
     """Append one JSON line in a single write, so that lines of two writers never mix.
 

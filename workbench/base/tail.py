@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import json
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
+
+import orjson
 
 READ_LIMIT_BYTES = 256 * 1024
 LINE_LIMIT_BYTES = 1024 * 1024
@@ -64,21 +64,11 @@ def parse_json_objects(line: str) -> list[dict[str, Any]]:
     return found
 
 
-def _plain_loads(line: bytes) -> Any:
-    return json.loads(line.decode("utf-8"))
-
-
-try:
-    # Three times as fast; what it refuses (NaN, no UTF-8), `parse_json_objects` reads.
-    _loads = cast("Callable[[bytes], Any]", importlib.import_module("orjson").loads)
-except ImportError:
-    _loads = _plain_loads
-
-
 def parse_json_line(line: bytes) -> list[dict[str, Any]]:
     """The JSON objects of a line as it stands in the file; see `parse_json_objects`."""
     try:
-        record = _loads(line)
+        # What it refuses (NaN, no UTF-8), `parse_json_objects` reads.
+        record = orjson.loads(line)
     except (ValueError, RecursionError):
         return parse_json_objects(line.decode("utf-8", "replace"))
     return [record] if type(record) is dict else []
@@ -124,6 +114,11 @@ class LineTail:
         self._skip_first = False
         # The bytes just before the offset: where they have changed, it is another text.
         self._before = b""
+
+    @property
+    def position(self) -> int:
+        """The byte of the file at which the next line begins."""
+        return self._offset - len(self._partial)
 
     @property
     def partial(self) -> str:

@@ -11,8 +11,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         from workbench.cli.parser import build_parser
+        from workbench.cli.parser_history import free_minus
 
-        arguments = build_parser().parse_args(argv)
+        words = free_minus(sys.argv[1:] if argv is None else argv)
+        arguments = build_parser().parse_args(words)
 
         from workbench.cli.execute import execute
 

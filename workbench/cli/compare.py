@@ -20,6 +20,7 @@ from workbench.judge.prompts import Prompt, find_prompts, read_prompts
 from workbench.recipe.recipe import load_recipe
 from workbench.run.directory import RunDirectory, find_run
 from workbench.run.sides import parse_sides
+from workbench.run.trust import refuse_imported
 from workbench.run.worker_events import Event
 
 Say = Callable[[str], None]
@@ -44,6 +45,7 @@ class How:
 def compare(arguments: argparse.Namespace, paths: Paths) -> int:
     """Answer each prompt with all sides, print and keep the answers."""
     run = find_run(paths, arguments.run)
+    refuse_imported(run)
     how = _how(arguments, paths, run)
     shown: list[Comparison] = []
     for comparison in _comparisons(arguments, paths, run, how):

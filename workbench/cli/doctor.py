@@ -13,14 +13,14 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psutil
-
 from workbench.base.paths import Paths
 from workbench.base.text import pad
 from workbench.cli.output import one_line, print_json, size
 from workbench.run.devices import CPU, visible_slots
 from workbench.run.gpu_use import owners
-from workbench.run.gpus import NOT_INSTALLED, Gpu, GpuView, look
+from workbench.run.gpus import NOT_INSTALLED, NVIDIA, Gpu, GpuView, look
+from workbench.run.machine.host import core_count, disk_room, memory_room
+from workbench.run.machine.text import celsius, watts
 
 DISTRIBUTION = "dpo-workbench"
 STACK = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "textual", "plotext")
@@ -32,7 +32,6 @@ GPU_SECONDS = 20.0
 """A driver that keeps no GPU awake takes a second or two for each."""
 MOUNTS = Path("/proc/mounts")
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "lustre", "beegfs", "gpfs")
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def examine(paths: Paths) -> list[Finding]:
         *(_optional(name, use) for name, use in OPTIONAL.items()),
         *_gpu_findings(devices),
         _torch_build(devices),
-        _ok("cpu", f"{_usable_cores()} of {os.cpu_count()} cores usable"),
+        _ok("cpu", f"{core_count():g} of {os.cpu_count()} cores usable"),
         _memory(),
         _disk("runs", paths.runs),
         _disk("model cache", paths.models),
@@ -145,17 +144,27 @@ def _optional(name: str, use: str) -> Finding:
 
 def _gpu_findings(view: GpuView) -> list[Finding]:
     if view.gpus:
-        return [_gpu(gpu, view.driver) for gpu in view.gpus]
+        return [*(_gpu(gpu, view.driver) for gpu in view.gpus), *_silent(view)]
     value = f"none seen: {view.reason}"
     if view.reason == NOT_INSTALLED and _has_gpu(view):
-        step = f"To see who uses it: {sys.executable} -m pip install nvidia-ml-py"
-        return [_warning("gpu", f"no GPU data: {view.reason}", step)]
+        return _silent(view)
     step = "Training runs on the CPU: the quickstart recipe is made for that."
     return [_warning("gpu", value, step)]
 
 
+def _silent(view: GpuView) -> list[Finding]:
+    """NVIDIA's GPUs that are there and nobody can ask."""
+    if not view.reason:
+        return []
+    value = f"no GPU data: {view.reason}"
+    if view.reason == NOT_INSTALLED:
+        step = f"To see who uses it: {sys.executable} -m pip install nvidia-ml-py"
+        return [_warning("gpu", value, step)]
+    return [_warning("gpu", value, "Look at nvidia-smi and dmesg; it may need a restart.")]
+
+
 def _gpu(gpu: Gpu, driver: str) -> Finding:
-    name = f"gpu {gpu.index}"
+    name = f"gpu {gpu.index}" if gpu.kind == NVIDIA else gpu.key
     if gpu.total_bytes is None:
         value = f"{gpu.name or 'unknown'}, no GPU data: {gpu.trouble}"
         return _warning(name, value, "Look at nvidia-smi and dmesg; it may need a restart.")
@@ -164,15 +173,17 @@ def _gpu(gpu: Gpu, driver: str) -> Finding:
         facts.append(f"{size(gpu.free_bytes)} free")
     if gpu.load_percent is not None:
         facts.append(f"load {gpu.load_percent} %")
+    facts += [fact for fact in (celsius(gpu), watts(gpu)) if fact]
     if gpu.processes:
         facts.append(f"used by {owners(gpu.processes)}")
-    if driver:
+    if driver and gpu.kind == NVIDIA:
         facts.append(f"driver {driver}")
     return _ok(name, ", ".join(facts))
 
 
 def _has_gpu(view: GpuView) -> bool:
-    return bool(view.gpus) or visible_slots({}) != [CPU]
+    """Whether there is a GPU of NVIDIA's: what is said of torch's build is about those."""
+    return any(gpu.kind == NVIDIA for gpu in view.gpus) or visible_slots({}) != [CPU]
 
 
 def _torch_build(view: GpuView) -> Finding:
@@ -187,28 +198,20 @@ def _torch_build(view: GpuView) -> Finding:
     return _ok("torch build", "for CPUs" if "+cpu" in version else "for GPUs and CPUs")
 
 
-def _usable_cores() -> int | None:
-    # Only Linux tells which cores a process may use.
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-
-
 def _memory() -> Finding:
-    memory = psutil.virtual_memory()
-    total, free = memory.total, memory.available
-    try:
-        limit = int(CGROUP_LIMIT.read_text())
-        total, free = min(total, limit), min(free, limit)
-    except (OSError, ValueError):
-        pass
-    value = f"{size(total)}, {size(free)} free"
-    if free < MINIMUM_MEMORY_BYTES:
+    memory = memory_room()
+    if memory is None:
+        return _ok("memory", "not known")
+    value = f"{size(memory.total)}, {size(memory.free)} free"
+    if memory.free < MINIMUM_MEMORY_BYTES:
         return _warning("memory", value, "Close other programs: the quickstart takes about 3 GB.")
     return _ok("memory", value)
 
 
 def _disk(name: str, folder: Path) -> Finding:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
+    room = disk_room(folder)
+    free = room.free if room else 0
     value = f"{folder}, {size(free)} free"
     if not os.access(existing, os.W_OK):
         step = "Make it writable, or set DPO_WORKBENCH_HOME to a folder of yours."

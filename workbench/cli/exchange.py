@@ -1,4 +1,4 @@
-"""`import` and `export`: recipes from and for other trainers."""
+"""`import` and `export`: recipes from and for other trainers, and runs from them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.text import clean
+from workbench.cli.import_run import import_run
 from workbench.cli.output import one_line, print_json
 from workbench.cli.recipes import load, problem_line
 from workbench.recipe.catalog import Catalog
@@ -32,8 +33,13 @@ HEADINGS = {
 
 
 def import_config(arguments: argparse.Namespace, paths: Paths) -> int:
-    """Save a foreign configuration as a recipe, and tell what became of each setting."""
+    """Save a foreign configuration as a recipe, and tell what became of each setting.
+
+    Where the path is that of a run, it is imported as a run.
+    """
     source = Path(arguments.file).expanduser()
+    if (code := import_run(arguments, paths, source)) is not None:
+        return code
     found = import_file(source, kind=arguments.kind, stage=arguments.stage)
     if arguments.print_only:
         target = source.absolute().with_suffix(".yaml")

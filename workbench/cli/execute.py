@@ -19,6 +19,8 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.base.text import clean
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+ASCII = "DPO_WORKBENCH_ASCII"
+"""The app and its children draw with plain characters where this variable is set."""
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -30,6 +32,8 @@ def execute(arguments: argparse.Namespace) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A letter that the terminal's encoding lacks must not end the command.
             stream.reconfigure(errors="replace")
+    if getattr(arguments, "ascii", False):
+        os.environ[ASCII] = "1"
     module, function = arguments.handler.split(":")
     try:
         handler = getattr(importlib.import_module(f"workbench.cli.{module}"), function)

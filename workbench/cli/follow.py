@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TextIO
 
+from workbench.base.paths import Paths
 from workbench.base.tail import LineTail
 from workbench.base.text import clean
 from workbench.cli.output import columns, cut, duration, number, redrawable
 from workbench.run.directory import RunDirectory
 from workbench.run.metrics import MetricsReader
+from workbench.run.pace import Eta, Outlook
 from workbench.run.record import RunRecord, is_active, read_record
 
 POLL_SECONDS = 0.3
@@ -72,9 +75,57 @@ class ProgressPrinter:
             self._stream.flush()
 
 
+@dataclass(frozen=True)
+class Look:
+    """How a run stands.
+
+    Attributes:
+        reader: Has read its metrics.
+        logged: Whether the trainer has logged something since the last look.
+        said: The last line of its log that says something.
+        left: The time left, None while nothing tells it.
+    """
+
+    record: RunRecord
+    reader: MetricsReader
+    logged: bool
+    said: str
+    left: Eta | None
+
+
+def looks(
+    run: RunDirectory,
+    *,
+    paths: Paths | None = None,
+    poll_seconds: float = POLL_SECONDS,
+    waits: Callable[[RunRecord], bool] = is_active,
+    pause: Callable[[float], object] | None = None,
+) -> Iterator[Look]:
+    """Look at a run again and again until it has ended; that look is the last one.
+
+    Args:
+        paths: Where past runs are looked for that tell how long later stages take.
+        waits: Whether a run that stands so is worth another look.
+        pause: Passes the time between two looks; sleeps if not given.
+    """
+    reader, log, outlook = MetricsReader(run), LineTail(run.log), Outlook(run, paths)
+    log.skip_to_last(LOG_TAIL_BYTES)
+    reader.read_all()
+    said = ""
+    while True:
+        record = read_record(run)
+        logged = reader.poll()
+        said = last_words(log) or said
+        yield Look(record, reader, logged, said, outlook.eta(record, reader))
+        if not waits(record):
+            return
+        (pause or time.sleep)(poll_seconds)
+
+
 def follow(
     run: RunDirectory,
     *,
+    paths: Paths | None = None,
     stream: TextIO | None = None,
     poll_seconds: float = POLL_SECONDS,
     on_look: Callable[[RunRecord], object] = lambda record: None,
@@ -84,27 +135,20 @@ def follow(
     Args:
         on_look: told at each look how the run stands.
         stream: where to write; stdout if not given, redrawn in place if it is a terminal.
-        poll_seconds: pause between two looks at the run's files.
+        paths, poll_seconds: see `looks`.
     """
     redraw = stream is None and redrawable()
     printer = ProgressPrinter(stream or sys.stdout, redraw=redraw)
-    reader, log = MetricsReader(run), LineTail(run.log)
-    log.skip_to_last(LOG_TAIL_BYTES)
-    reader.read_all()
-    said = ""
+    record = RunRecord()
     try:
-        while True:
-            record = read_record(run)
-            logged = reader.poll()
-            said = last_words(log) or said
-            text = progress_line(record, reader, said)
-            printer.show(text, key=(record.state, record.stage), logged=logged)
+        for look in looks(run, paths=paths, poll_seconds=poll_seconds):
+            record = look.record
+            text = progress_line(record, look.reader, look.said, look.left)
+            printer.show(text, key=(record.state, record.stage), logged=look.logged)
             on_look(record)
-            if not is_active(record):
-                return record
-            time.sleep(poll_seconds)
     finally:
         printer.end()
+    return record
 
 
 def last_words(log: LineTail) -> str:
@@ -116,33 +160,43 @@ def last_words(log: LineTail) -> str:
     return next((piece for piece in reversed(pieces) if piece and not piece.startswith("{'")), "")
 
 
-def progress_line(record: RunRecord, reader: MetricsReader, said: str) -> str:
-    """`dpo [####----] 12/40 30%  loss 0.512  accuracy 0.71  margin 0.84  310 tok/s  left 4:12`."""
+def progress_line(
+    record: RunRecord, reader: MetricsReader, said: str, left: Eta | None = None
+) -> str:
+    """`dpo [####----] 12/40 30%  left 4:12  loss 0.512  accuracy 0.71  310 tok/s`."""
     stage = record.stage or "run"
     if record.state == "starting" or record.max_steps <= 0 or record.step <= 0:
         said = said.removeprefix(f"{stage}: ").removeprefix(f"{record.state}: ")
         return f"{stage} {record.state}: {said}" if said else f"{stage} {record.state}"
     share = min(1.0, record.step / record.max_steps)
     filled = round(share * BAR_CELLS)
-    parts = [
-        f"{stage} [{'#' * filled}{'-' * (BAR_CELLS - filled)}] "
-        f"{record.step}/{record.max_steps} {share:.0%}"
-    ]
-    for label, name in SHOWN.get(stage, SHOWN["dpo"]):
-        value = reader.last(name, stage)
-        if value is not None:
-            parts.append(f"{label} {number(value)}")
+    bar = f"[{'#' * filled}{'-' * (BAR_CELLS - filled)}]"
+    # What a narrow terminal cuts off stands last.
+    parts = [f"{stage} {bar} {record.step}/{record.max_steps} {share:.0%}"]
+    if record.state != "running":
+        parts.append(record.state)
+    elif left is not None:
+        parts.append(left_words(left))
+    parts += value_words(stage, lambda name: reader.last(name, stage))
     speed = reader.last("tokens_per_second", stage)
     if speed is not None:
         parts.append(f"{number(speed)} tok/s")
-    if record.state != "running":
-        parts.append(record.state)
-    elif (left := seconds_left(record, reader)) is not None:
-        parts.append(f"left {duration(left)}")
     return "  ".join(parts)
 
 
-def seconds_left(record: RunRecord, reader: MetricsReader) -> float | None:
-    """Time to the end of the stage at the pace of the last log rows; None while unknown."""
-    rate = reader.steps_per_second(record.stage)
-    return (record.max_steps - record.step) / rate if rate else None
+def value_words(stage: str, find: Callable[[str], float | None]) -> list[str]:
+    """`loss 0.512`, `margin 0.84`: what is shown of a stage, as far as it is known.
+
+    Args:
+        find: The value of a metric by TRL's name.
+    """
+    found = ((label, find(name)) for label, name in SHOWN.get(stage, SHOWN["dpo"]))
+    return [f"{label} {number(value)}" for label, value in found if value is not None]
+
+
+def left_words(left: Eta) -> str:
+    """`left 4:12`, with later stages `left 4:12 (run 9:30)`, or `(run > 4:12)` at the least."""
+    words = f"left {duration(left.stage_seconds)}"
+    if left.exact and left.run_seconds == left.stage_seconds:
+        return words
+    return f"{words} (run {'' if left.exact else '> '}{duration(left.run_seconds)})"

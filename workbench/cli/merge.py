@@ -14,6 +14,7 @@ from workbench.base.text import clean
 from workbench.cli.execute import FAILED
 from workbench.cli.output import one_line
 from workbench.run.directory import find_run
+from workbench.run.trust import refuse_imported
 
 WORKER = "workbench.worker.merge"
 
@@ -21,6 +22,7 @@ WORKER = "workbench.worker.merge"
 def merge(arguments: argparse.Namespace, paths: Paths) -> int:
     """Run the merge worker; its progress goes to stdout, the reason of a failure to stderr."""
     run = find_run(paths, arguments.run)
+    refuse_imported(run)
     target = Path(arguments.directory).expanduser().absolute()
     command = [sys.executable, "-m", WORKER, str(run.path), str(target)]
     with (

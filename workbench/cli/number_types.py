@@ -8,6 +8,7 @@ import math
 from workbench.judge.limits import MAX_ANSWERS, MAX_NEW_TOKENS
 
 MAX_SEED = 2**63
+MAX_PORT = 65535
 
 
 def count(text: str) -> int:
@@ -46,6 +47,14 @@ def whole(text: str) -> int:
     if not text.isdecimal() or len(text) > 9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
+
+
+def port(text: str) -> int:
+    """A port of TCP, or 0 for any free one."""
+    number = whole(text)
+    if number > MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is above {MAX_PORT}")
+    return number
 
 
 def share(text: str) -> float:

@@ -8,7 +8,10 @@ from workbench import __version__
 from workbench.cli.number_types import count
 from workbench.cli.parser_base import RUN_HELP, Commands, command
 from workbench.cli.parser_data import add_data
+from workbench.cli.parser_history import add_history
 from workbench.cli.parser_judging import add_judging
+from workbench.cli.parser_machine import add_machine
+from workbench.cli.parser_watch import add_watching
 
 # Also `workbench.recipe.schema.STAGES`; that room reads YAML and the whole schema.
 STAGES = ("sft", "dpo")
@@ -31,16 +34,22 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument(
+        "--ascii", action="store_true", help="draw the app with plain characters only"
+    )
     parser.set_defaults(handler="app:open_app")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_training(commands)
     _add_recipes(commands)
     add_data(commands)
     _add_exchange(commands)
+    add_history(commands)
     _add_runs(commands)
+    add_watching(commands)
     _add_queue(commands)
     add_judging(commands)
     _add_models(commands)
+    add_machine(commands)
     return parser
 
 
@@ -192,15 +201,20 @@ def _add_exchange(commands: Commands) -> None:
         commands,
         "import",
         "exchange:import_config",
-        "make a recipe of a TRL, alignment-handbook, Axolotl, LLaMA-Factory or AutoTrain config",
+        "make a recipe of a TRL, alignment-handbook, Axolotl, LLaMA-Factory or AutoTrain config, "
+        "or a run of a trainer_state.json",
         json=True,
     )
-    bring.add_argument("file", metavar="FILE", help="path of the configuration, YAML or JSON")
+    bring.add_argument(
+        "file",
+        metavar="PATH",
+        help="the configuration, YAML or JSON; or a trainer's output folder or checkpoint",
+    )
     bring.add_argument(
         "--from", dest="kind", choices=CONFIG_KINDS, help="what it is (default: told by its keys)"
     )
-    bring.add_argument("--stage", choices=STAGES, help="of a TRL file that does not say it")
-    bring.add_argument("--name", default="", help="name of the recipe (default: the file's)")
+    bring.add_argument("--stage", choices=STAGES, help="of a file that does not tell it")
+    bring.add_argument("--name", default="", help="name of the recipe or run (default: the file's)")
     bring.add_argument(
         "--print",
         dest="print_only",
@@ -219,7 +233,6 @@ def _add_exchange(commands: Commands) -> None:
 
 
 def _add_runs(commands: Commands) -> None:
-    command(commands, "runs", "runs:runs", "list the runs, newest first", json=True)
     status = command(commands, "status", "runs:status", "what a run does, and its results",
                       json=True)  # fmt: skip
     logs = command(commands, "logs", "runs:logs", "print a run's log")

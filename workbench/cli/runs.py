@@ -1,4 +1,4 @@
-"""`runs`, `status`, `logs`, `stop` and `rm`: what was launched, and what became of it."""
+"""`status`, `logs`, `stop` and `rm`: what became of a run."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.tail import LineTail, read_small
 from workbench.base.text import clean
+from workbench.cli import health_text
 from workbench.cli.announce import Announcer
 from workbench.cli.execute import BAD_USAGE, DONE, FAILED
+from workbench.cli.history import progress
 from workbench.cli.output import (
     duration,
     interactive,
@@ -25,15 +27,16 @@ from workbench.cli.output import (
     one_line,
     print_json,
     size,
-    table,
 )
-from workbench.cli.queue import leave_queue, state_words, wake
-from workbench.run.directory import RunDirectory, find_run, list_runs
+from workbench.cli.queue import leave_queue
+from workbench.cli.summaries import read_end, summaries_json, summary_lines
+from workbench.run.directory import RunDirectory, find_run
+from workbench.run.health import examine_run
 from workbench.run.launch import delete, describe_error, stop
 from workbench.run.lineage import describe_lineage
 from workbench.run.metrics import MetricsReader
-from workbench.run.queue import Queue
-from workbench.run.record import RunRecord, is_active, read_record
+from workbench.run.notes import read_notes
+from workbench.run.record import RunRecord, has_ended, is_active, read_record
 from workbench.run.states import label
 from workbench.run.trust import distrust
 
@@ -41,45 +44,6 @@ LOG_POLL_SECONDS = 0.3
 LOG_LINE_BYTES = 1000
 LOG_REACH_BYTES = 16 * 1024 * 1024
 METRICS_REACH_BYTES = 4 * 1024 * 1024
-
-
-def runs(arguments: argparse.Namespace, paths: Paths) -> int:
-    """List all runs, newest first."""
-    found = [(run, read_record(run)) for run in list_runs(paths)]
-    waiting = Queue.of(paths)
-    wake(waiting)
-    state = waiting.read()
-    if arguments.json:
-        print_json(
-            [
-                {**asdict(record), "path": run.path, "distrust": distrust(run, record)}
-                for run, record in found
-            ]
-        )
-        return DONE
-    if not found:
-        print("No runs yet. Start one: dpo-workbench quickstart")
-        return DONE
-    rows = [
-        (
-            run.id,
-            state_words(record, state.position(run.id)),
-            _progress(record),
-            local_time(record.created),
-            record.title,
-        )
-        for run, record in found
-    ]
-    print("\n".join(table(("RUN", "STATE", "STEP", "CREATED", "TITLE"), rows)))
-    for run, record in found:
-        if reason := distrust(run, record):
-            print(one_line(f"{run.id} is only shown: {reason}."))
-    return DONE
-
-
-def _progress(record: RunRecord) -> str:
-    steps = f"{record.step}/{record.max_steps}" if record.max_steps else ""
-    return f"{record.stage} {steps}".strip()
 
 
 def status(arguments: argparse.Namespace, paths: Paths) -> int:
@@ -90,19 +54,31 @@ def status(arguments: argparse.Namespace, paths: Paths) -> int:
         print_json(run_json(run, record))
         return DONE
     lines = [("run", run.id), ("title", record.title), ("state", label(record.state))]
-    lines += [("step", _progress(record)), ("model", record.model_source)]
+    lines += [("step", progress(record)), ("model", record.model_source)]
     lines += [("parent", describe_lineage(record)), ("started", local_time(record.started))]
     lines += [("took" if record.finished else "since", _elapsed(record)), ("folder", str(run.path))]
-    lines += [("note", text) for text in (distrust(run, record), *record.notes)]
+    said = read_notes(run)
+    lines += [("tags", " ".join(said.tags)), ("imported", record.imported)]
+    lines += [("note", text) for text in (*said.text.splitlines(), distrust(run, record))]
+    lines += [("note", text) for text in record.notes]
     lines += [("because", fact) for fact in record.evidence]
     for name, value in lines:
         if value:
             print(f"{name:<8} {one_line(value)}")
     for name, metric in _latest(run).items():
         print(f"  {one_line(name):<28} {number(metric)}")
-    _print_results(record)
+    _print_health(run, record)
+    _print_results(run, record)
     _print_error(record)
     return DONE
+
+
+def _print_health(run: RunDirectory, record: RunRecord) -> None:
+    findings = examine_run(run)
+    # A run that has failed is not called healthy because its metrics were.
+    fine = all(finding.severity == "hint" for finding in findings)
+    if (findings or record.step) and not (fine and record.error):
+        print("\n".join(health_text.lines(findings, ended=has_ended(record))))
 
 
 def _elapsed(record: RunRecord) -> str:
@@ -119,14 +95,19 @@ def _latest(run: RunDirectory) -> dict[str, float]:
 
 
 def run_json(run: RunDirectory, record: RunRecord) -> dict[str, Any]:
-    """A run as `--json` shows it: its record, folder, last metrics, checkpoints and scores."""
+    """A run as `--json` shows it: its record, and all that its other files tell in short."""
+    said = read_notes(run)
     return {
         **asdict(record),
         "path": run.path,
         "distrust": distrust(run, record),
+        "tags": said.tags,
+        "note": said.text,
         "metrics": _latest(run),
+        "health": [asdict(finding) for finding in examine_run(run)],
         "checkpoints": {stage: run.checkpoints(stage) for stage in record.stages},
         "scores": read_scores(run),
+        "summary": summaries_json(run, record, read_end(run)),
     }
 
 
@@ -143,16 +124,16 @@ def print_summary(run: RunDirectory, record: RunRecord) -> None:
     """A few lines on a run that has ended, and the command that comes next."""
     took = _elapsed(record)
     print(f"{run.id} {label(record.state)}{f' after {took}' if took else ''}")
-    _print_results(record)
+    _print_results(run, record)
     if record.state == "finished":
         print(f"Compare base and tuned: dpo-workbench compare {run.id}")
     elif record.state == "stopped":
         print(f"Go on from step {record.step}: dpo-workbench resume {run.id}")
 
 
-def _print_results(record: RunRecord) -> None:
-    for stage, result in record.results.items():
-        print(f"  {one_line(stage):<4} {'  '.join(result_parts(result))}")
+def _print_results(run: RunDirectory, record: RunRecord) -> None:
+    for line in summary_lines(run, record, read_end(run)):
+        print(line)
 
 
 def result_parts(result: dict[str, Any]) -> list[str]:

@@ -173,10 +173,11 @@ def follow_to_end(run: RunDirectory, *, as_json: bool = False) -> int:
     say = sys.stderr if as_json else sys.stdout
     print(f"Run {run.id}", file=say)
     print(f"in {one_line(run.path)}", file=say, flush=True)
+    paths = Paths.from_environment()
     try:
-        with Announcer(run, Paths.from_environment()) as announcer:
+        with Announcer(run, paths) as announcer:
             stream = sys.stderr if as_json else None
-            record = follow(run, stream=stream, on_look=announcer.look)
+            record = follow(run, paths=paths, stream=stream, on_look=announcer.look)
     except KeyboardInterrupt:
         print(detached(run), file=sys.stderr)
         return INTERRUPTED
@@ -193,7 +194,7 @@ def detached(run: RunDirectory) -> str:
     """What to tell a person who stopped following."""
     return (
         "The training goes on.\n"
-        f"  watch it: dpo-workbench logs -f {run.id}\n"
+        f"  watch it: dpo-workbench watch {run.id}\n"
         f"  stop it:  dpo-workbench stop {run.id}\n"
         "  the app:  dpo-workbench"
     )

@@ -8,8 +8,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from workbench.base.files import is_number
+from workbench.base.repetition import repetition
 from workbench.judge.differences import Piece, word_differences
-from workbench.judge.measures import repetition
 from workbench.run.metrics import MetricsReader, is_step
 from workbench.run.samples import BASE, Returns, Sample, read_samples
 

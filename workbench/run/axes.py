@@ -67,9 +67,17 @@ class AxisCurve:
             self._curve.add(step, value)
 
     def extend(self, steps: array[int], values: array[float]) -> None:
-        """Take points of rising steps; as `add` of each."""
+        """Take points whose steps do not fall; as `add` of each."""
         start = bisect_right(steps, self._curve.last_step)
-        self._curve.extend(steps[start:], values[start:])
+        steps, values = steps[start:], values[start:]
+        if len(set(steps)) < len(steps):
+            first = [
+                0,
+                *(place for place in range(1, len(steps)) if steps[place] > steps[place - 1]),
+            ]
+            steps = array("q", [steps[place] for place in first])
+            values = array("d", [values[place] for place in first])
+        self._curve.extend(steps, values)
 
     def forget_after(self, step: int) -> None:
         """Forget the points of higher steps."""

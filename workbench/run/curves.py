@@ -115,10 +115,9 @@ class Curve:
         start = max(0, bisect_left(self._steps, low) - 1)
         end = bisect_right(self._steps, high) + 1
         steps, values = self._steps[start:end].tolist(), self._values[start:end].tolist()
-        if len(steps) > limit:
-            places = thinned(steps, values, limit)
-            steps, values = [steps[place] for place in places], [values[place] for place in places]
-        return tuple(zip(steps, values, strict=True))
+        if len(steps) <= limit:
+            return tuple(zip(steps, values, strict=True))
+        return tuple((steps[place], values[place]) for place in _thinned(steps, values, limit))
 
     def best(self, better: Literal["lower", "higher"]) -> tuple[float, int] | None:
         """The lowest or highest value of all that were added, and its step, the earliest kept."""
@@ -138,7 +137,8 @@ class Curve:
             self._thin_behind(0, width)
         self._width = width
         self._view = _View()
-        self.exact_from = self._steps[-1]
+        # What was forgotten since may have had the last one that was thinned.
+        self.exact_from = max(self.exact_from, self._steps[-1])
 
     def _thin_behind(self, place: int, width: int) -> None:
         if place == len(self._steps):
@@ -188,12 +188,19 @@ def _edges(steps: Sequence[int], width: int) -> Iterator[int]:
     return iter(range((steps[0] // width + 1) * width, steps[-1] + width + 1, width))
 
 
-def thinned(steps: Sequence[int], values: Sequence[float], limit: int) -> list[int]:
-    """Places of at most `limit` points (four at least): of equal stretches the extremes, the ends.
+def thin_points(points: Points, limit: int) -> Points:
+    """At most `limit` of the points (four at least): of equal stretches the extremes, the ends.
 
     Args:
-        steps: Rising.
+        points: By rising step.
     """
+    if len(points) <= limit:
+        return points
+    steps, values = zip(*points, strict=True)
+    return tuple(points[place] for place in _thinned(steps, values, limit))
+
+
+def _thinned(steps: Sequence[int], values: Sequence[float], limit: int) -> list[int]:
     count = max(1, limit // 2 - 1)
     low, span = steps[0], steps[-1] - steps[0] + 1
     edges = (low - (-span * (number + 1) // count) for number in range(count))

@@ -65,6 +65,11 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def machine(self) -> Path:
+        """What the run took of the machine, a line every some seconds."""
+        return self.path / "machine.jsonl"
+
+    @property
     def log(self) -> Path:
         return self.path / "train.log"
 
@@ -75,6 +80,11 @@ class RunDirectory:
     @property
     def samples(self) -> Path:
         return self.path / "samples.jsonl"
+
+    @property
+    def notes(self) -> Path:
+        """Tags and a note of the person's, see `workbench.run.notes`."""
+        return self.path / "notes.json"
 
     @property
     def comparisons(self) -> Path:
@@ -186,7 +196,7 @@ def create_run(
         recipe.path.parent.name if recipe.path.name == "recipe.yaml" else recipe.path.stem
     )
     try:
-        run = _new_directory(paths, name)
+        run = new_directory(paths, name)
         write_atomic(run.recipe, recipe.text)
         write_atomic(run.reserve, secrets.token_bytes(RESERVE_BYTES))
         for stage in recipe.stages:
@@ -203,7 +213,8 @@ def create_run(
     return run
 
 
-def _new_directory(paths: Paths, name: str) -> RunDirectory:
+def new_directory(paths: Paths, name: str) -> RunDirectory:
+    """An empty run directory; it is no run before its run.json is there."""
     make_private_dir(paths.runs)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     run = RunDirectory(paths.runs / f"{stamp}-{safe_name(name)[:40]}-{secrets.token_hex(2)}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.run.devices import GPU_PREFIX, ORDER_BY_BUS, ORDER_VARIABLE, VISIBLE_VARIABLE
-from workbench.run.gpus import LOOK_SECONDS, Gpu, GpuProcess, GpuView, look
+from workbench.run.gpus import LOOK_SECONDS, NVIDIA, Gpu, GpuProcess, GpuView, look
 
 NAMED_OWNERS = 3
 # What a driver takes for itself on an idle GPU; more than that is somebody's.
@@ -51,18 +51,22 @@ def judge(slot: str, view: GpuView) -> DeviceUse:
 def find_gpu(view: GpuView, slot: str, environ: Mapping[str, str] | None = None) -> Gpu | None:
     """The GPU behind a slot; None where it is not listed, or might be another one.
 
-    A slot of a GPU that MIG has split is its first instance, which is what CUDA takes.
+    A slot of a GPU that MIG has split is its first instance, which is what CUDA takes. Where there
+    are AMD's GPUs alone, ROCm's torch calls them cuda, too.
     """
     name = slot.removeprefix(GPU_PREFIX)
+    gpus = [gpu for gpu in view.gpus if gpu.kind == NVIDIA]
+    if not gpus and not view.reason:
+        gpus = list(view.gpus)
     if not name.isdecimal():
-        found = [gpu for gpu in view.gpus if gpu.uuid.lower().startswith(name.lower())]
+        found = [gpu for gpu in gpus if gpu.uuid.lower().startswith(name.lower())]
         return found[0] if len({gpu.uuid for gpu in found}) == 1 else None
     variables = os.environ if environ is None else environ
     # Numbers of our own are the bus's; those of CUDA_VISIBLE_DEVICES mean what its owner says.
     by_bus = VISIBLE_VARIABLE not in variables or variables.get(ORDER_VARIABLE) == ORDER_BY_BUS
-    if not by_bus and len({gpu.name for gpu in view.gpus}) > 1:
+    if not by_bus and len({gpu.name for gpu in gpus}) > 1:
         return None
-    return next((gpu for gpu in view.gpus if gpu.index == int(name)), None)
+    return next((gpu for gpu in gpus if gpu.index == int(name)), None)
 
 
 def others_on(gpu: Gpu) -> str:

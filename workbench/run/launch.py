@@ -31,7 +31,7 @@ from workbench.run.record import (
     update_record,
 )
 from workbench.run.states import label
-from workbench.run.trust import refuse_distrusted
+from workbench.run.trust import refuse_distrusted, refuse_imported
 
 SUPERVISOR = "workbench.run.supervisor"
 LOCK_SECONDS = 10.0
@@ -63,6 +63,7 @@ def launch(run: RunDirectory) -> int:
         ProblemError: Another process is at work on the run, or none can be started.
     """
     refuse_distrusted(run)
+    refuse_imported(run)
     environment = _environment(run)
     lock = _take(run)
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -214,6 +215,7 @@ def resume(run: RunDirectory, *, accept_changes: bool = False) -> int:
     """
     refuse_distrusted(run)
     record = read_record(run)
+    refuse_imported(run, record)
     if is_active(record):
         raise ProblemError(Problem(f"the run is {record.state}", run.id, "Watch it instead."))
     if record.state == "finished":

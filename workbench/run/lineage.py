@@ -23,6 +23,7 @@ from workbench.run.checkpoints import (
 )
 from workbench.run.directory import BASE_REFERENCE, Origin, RunDirectory, create_run
 from workbench.run.record import RunRecord, is_active, read_record, trust_model
+from workbench.run.trust import refuse_imported
 
 REFERENCE_FOLDER = "ref"
 """Where TRL keeps the frozen adapter of the reference, in a checkpoint of DPO."""
@@ -41,6 +42,7 @@ def find_origin(run: RunDirectory, place: str = "", *, keep_reference: bool = Tr
         ProblemError: The run has no such weights, or they are damaged.
     """
     record = read_record(run)
+    refuse_imported(run, record)
     stage, step = _parse_place(place, record)
     origin = _find(run, record, stage, step)
     return origin if keep_reference else dataclasses.replace(origin, reference="")
@@ -216,6 +218,7 @@ def fork_places(run: RunDirectory) -> list[tuple[str, str]]:
         ProblemError: Nowhere yet.
     """
     record = read_record(run)
+    refuse_imported(run, record)
     places = []
     for stage in reversed(record.stages):
         if run.adapter(stage):

@@ -28,6 +28,7 @@ from workbench.run.directory import RunDirectory
 from workbench.run.processes import RUN_VARIABLE
 from workbench.run.record import RunRecord, is_active, read_record
 from workbench.run.states import RESUMABLE_STATES, label
+from workbench.run.trust import refuse_imported
 
 VERSION = 1
 DISPATCHER = "workbench.run.dispatcher"
@@ -181,6 +182,7 @@ class Queue:
             ProblemError: It waits already, is at work, has finished, or cannot be resumed.
         """
         record = read_record(run)
+        refuse_imported(run, record)
         action = "launch" if record.state == "queued" else "resume"
         if record.state != "queued" and record.state not in RESUMABLE_STATES:
             hint = "Watch it instead." if is_active(record) else "Start a new run."

@@ -57,6 +57,8 @@ class RunRecord:
         start_adapter, start_reference: What the first stage trains further, and DPO's reference:
             `base`, the folder of an adapter, or empty where the start itself is the reference.
         device: The queue's name of the device that the run has, empty for any.
+        imported, imported_sha256: The trainer_state.json that an imported run was made of; of such
+            a run only the curves are here.
         results: Per stage: seconds, steps, peak_rss_bytes, peak_gpu_bytes, train_loss, eval.
         notes: What the worker decided on its own, one sentence each.
     """
@@ -98,6 +100,8 @@ class RunRecord:
     error: dict[str, str] | None = None
     evidence: list[str] = field(default_factory=list)
     stopped_at: str = ""
+    imported: str = ""
+    imported_sha256: str = ""
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 

@@ -17,9 +17,9 @@ from workbench.recipe.recipe import Recipe, resolve
 from workbench.run.devices import GPU_PREFIX, slot_of_recipe, visible_slots
 from workbench.run.gpu_use import find_gpu
 from workbench.run.gpus import LOOK_SECONDS, look
+from workbench.run.machine.cgroups import CGROUPS, memory_limit
 from workbench.run.memory_advice import gigabytes, smallest_change
 
-CGROUPS = Path("/sys/fs/cgroup")
 CPU_FLAGS = Path("/proc/cpuinfo")
 BF16_FLAGS = ("avx512_bf16", "amx_tile")
 """What torch asks of a CPU before it multiplies bf16 in hardware."""
@@ -42,14 +42,8 @@ def room_for(recipe: Recipe, device: str = "", seconds: float = LOOK_SECONDS) ->
 def free_memory(cgroups: Path = CGROUPS) -> int:
     """What the host, or the container that this runs in, has left."""
     free = int(psutil.virtual_memory().available)
-    try:
-        limit = int((cgroups / "memory.max").read_text())
-        used = int((cgroups / "memory.current").read_text())
-        # Pages of files that were read count as used, and go when they are in the way.
-        lines = dict(line.split() for line in (cgroups / "memory.stat").read_text().splitlines())
-        return max(0, min(free, limit - used + int(lines.get("inactive_file", 0))))
-    except (OSError, ValueError):
-        return free
+    limit = memory_limit(cgroups)
+    return min(free, limit.free_bytes) if limit else free
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.run.checkpoints import ADAPTER_CONFIG, step_of
 from workbench.run.directory import RunDirectory, find_run
 from workbench.run.record import RunRecord, read_record
+from workbench.run.trust import refuse_imported
 
 BASE = "base"
 TUNED = "tuned"
@@ -118,6 +119,7 @@ def tuned_sides(run: RunDirectory) -> dict[str, Side]:
 
 def _side_of(run: RunDirectory, spec: str) -> Side:
     record = read_record(run)
+    refuse_imported(run, record)
     if spec == BASE:
         return Side(BASE, BASE)
     found: Side | None = None

@@ -17,6 +17,7 @@ from workbench.recipe.schema import load_schema
 from workbench.run.directory import RunDirectory, list_runs
 from workbench.run.metrics import MetricsReader
 from workbench.run.record import is_here, read_record
+from workbench.run.resolved_config import stage_config
 
 RUNS_AT_MOST = 50
 LAST_BYTES = 256 * 1024
@@ -91,11 +92,7 @@ def find_similar(recipe: Recipe, stage: str, paths: Paths) -> Similar | None:
 # The files of a run that has ended do not change; `finished` tells it from one that was resumed.
 @functools.lru_cache(maxsize=4 * RUNS_AT_MOST)
 def _config(run: RunDirectory, stage: str, finished: float) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(read_small(run.config(stage)))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return stage_config(run, stage)
 
 
 def _is_same(asked: dict[str, Any], had: dict[str, Any], stage: str) -> bool:

@@ -1,23 +1,20 @@
-"""What a reader keeps of one stage: its curves, axes, marks and pace, by row or by columns."""
+"""What a reader keeps of one stage: its curves, axes, marks and pace."""
 
 from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import isfinite
 from typing import Any, TypeGuard
 
 from workbench.base.files import is_number
 from workbench.run.axes import Axis, AxisCurve, TrainingClock, make_axis
+from workbench.run.batches import MAX_STEP, Batch
 from workbench.run.curves import KEPT_POINTS, Curve
 from workbench.run.marks import BEST_METRIC, Mark, MarkList
 
 NOT_METRICS = frozenset(("time", "stage", "step", "event", "non_finite", "epoch"))
 PACE_ROWS = 200
 MAX_NAMES = 512
-MAX_STEP = 2**53
 BUDGET_POINTS = 2**21
 """As many points (16 bytes each) all curves of a run keep together, where each keeps enough."""
 LEAST_POINTS = 1024
@@ -48,23 +45,6 @@ class Budget:
     def _share(self, number: int) -> int:
         # Curves that fill up together are not all thinned in the same moment.
         return self._limit - number % 16 * (self._limit // 64)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Log records of one stage with the same entries, as columns.
-
-    Attributes:
-        steps: Rising.
-        times: Unix seconds; None where the records have none.
-        epochs: None where the records have none.
-        metrics: By name; finite.
-    """
-
-    steps: array[int]
-    times: array[float] | None
-    epochs: array[float] | None
-    metrics: dict[str, array[float]]
 
 
 class StageHistory:
@@ -107,29 +87,30 @@ class StageHistory:
             self.curves[name].add(step, value)
         return found
 
-    def add_rows(self, rows: Rows) -> dict[str, float] | None:
-        """Take log records, as `add_row` of each; returns the last one's metrics.
+    def add_batch(self, batch: Batch) -> dict[str, float] | None:
+        """Take log records, as `add_row` of each in turn; returns the last value of each metric.
 
         None where only `add_row` can: a name is new, or steps are known already.
         """
-        steps = rows.steps
-        known = {name: self.curves.get(name) for name in rows.metrics}
-        if None in known.values() and len(self.curves) < MAX_NAMES:
-            return None
-        taken = [(name, curve) for name, curve in known.items() if curve is not None]
-        if any(curve.last_step >= steps[0] for _, curve in taken):
-            return None
-        self._last_step = max(self._last_step, steps[-1])
-        if rows.times is not None:
-            self._clock.see(rows.times[0])
-            self._clock.see(rows.times[-1])
-            self._seconds.extend(steps, array("d", self._clock.seconds(rows.times)))
-            self.pace.extend(zip(rows.times[-PACE_ROWS:], steps[-PACE_ROWS:], strict=True))
-        if rows.epochs is not None:
-            self._epochs.extend(steps, rows.epochs)
-        for name, curve in taken:
-            curve.extend(steps, rows.metrics[name])
-        return {name: rows.metrics[name][-1] for name, _ in taken}
+        taken: list[tuple[str, Curve, array[int], array[float]]] = []
+        for part in batch.parts:
+            for name, values in part.metrics.items():
+                curve = self.curves.get(name)
+                if curve is not None and curve.last_step < part.steps[0]:
+                    taken.append((name, curve, part.steps, values))
+                elif curve is not None or len(self.curves) < MAX_NAMES:
+                    return None
+        self._last_step = max(self._last_step, batch.steps[-1])
+        steps, times = batch.times
+        if times:
+            self._clock.see(times[0])
+            self._clock.see(times[-1])
+            self._seconds.extend(steps, array("d", self._clock.seconds(times)))
+            self.pace.extend(zip(times[-PACE_ROWS:], steps[-PACE_ROWS:], strict=True))
+        self._epochs.extend(*batch.epochs)
+        for _, curve, its_steps, values in taken:
+            curve.extend(its_steps, values)
+        return {name: values[-1] for name, _, _, values in taken}
 
     def begin(self, time: float | None) -> None:
         """The stage begins, or is about to go on."""
@@ -139,12 +120,12 @@ class StageHistory:
 
     def begin_anew(self) -> None:
         """What was trained before is forgotten."""
-        self._forget_after(-1)
+        self.forget_after(-1)
         self._clock.begin_anew()
 
     def go_on(self, step: int, time: float | None) -> None:
         """The stage goes on from a checkpoint; what lies behind it is forgotten."""
-        self._forget_after(step)
+        self.forget_after(step)
         self._clock.go_on(time)
         self.marks.resume(step)
         self.pace.clear()
@@ -162,7 +143,8 @@ class StageHistory:
         if time is not None:
             self._clock.end(time)
 
-    def _forget_after(self, step: int) -> None:
+    def forget_after(self, step: int) -> None:
+        """Forget what was logged of higher steps."""
         for name, curve in list(self.curves.items()):
             curve.forget_after(step)
             if not len(curve):
@@ -206,45 +188,3 @@ def as_number(value: Any) -> float | None:
 def is_metric(name: str, value: Any) -> bool:
     """Whether an entry of a log record is a metric with a finite value."""
     return name not in NOT_METRICS and is_number(value)
-
-
-def as_columns(records: Sequence[dict[str, Any]]) -> Rows | None:
-    """Log records as columns; None where they are not plain enough for that.
-
-    Plain are rising steps of one stage, and in each column numbers, all finite, or no number.
-
-    Args:
-        records: With the same entries in the same order.
-    """
-    columns = dict(zip(records[0], zip(*map(dict.values, records), strict=True), strict=True))
-    steps = columns.get("step", ())
-    if set(map(type, steps)) != {int} or "event" in columns or "non_finite" in columns:
-        return None
-    if steps[0] < 0 or steps[-1] >= MAX_STEP:
-        return None
-    if any(map(int.__ge__, steps, steps[1:])) or columns.get("stage", ()).count(
-        records[0].get("stage")
-    ) != len(steps):
-        return None
-    numbers: dict[str, array[float]] = {}
-    for name, column in columns.items():
-        if name in ("step", "stage"):
-            continue
-        types = set(map(type, column))
-        if types <= {int, float}:
-            values = _finite(column)
-            if values is None:
-                return None
-            numbers[name] = values
-        elif types & {int, float}:
-            return None
-    times, epochs = numbers.pop("time", None), numbers.pop("epoch", None)
-    return Rows(array("q", steps), times, epochs, numbers)
-
-
-def _finite(column: Sequence[float]) -> array[float] | None:
-    try:
-        # A sum beyond every float may come from finite values, but they are rare.
-        return array("d", column) if isfinite(sum(column)) else None
-    except OverflowError:
-        return None

@@ -34,6 +34,7 @@ from workbench.run.advice_machine import memory_hint
 from workbench.run.directory import RunDirectory
 from workbench.run.ending import Ending, conclude, signal_name
 from workbench.run.evidence import MemoryKills, boot_id, memory_kills
+from workbench.run.machine.sampler import MachineSampler
 from workbench.run.notify import run_end_hook
 from workbench.run.preferences import load_preferences
 from workbench.run.processes import RUN_VARIABLE, end_processes
@@ -110,6 +111,8 @@ class Supervisor:
             self._send(signal.SIGKILL)
         elif self._stop_requested:
             self._send(signal.SIGTERM)
+        sampler = MachineSampler(self.run, self._worker.pid)
+        sampler.start()
         next_look = 0.0
         while (code := self._worker.poll()) is None:
             self._kills.append(memory_kills())
@@ -118,6 +121,7 @@ class Supervisor:
                 next_look = time.monotonic() + LOOK_SECONDS
             if select.select([awake], [], [], TICK_SECONDS)[0]:
                 os.read(awake, 64)
+        sampler.stop()
         return code
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 from workbench.base.problems import Problem, ProblemError
 from workbench.run.directory import RunDirectory
@@ -53,3 +54,19 @@ def refuse_distrusted(run: RunDirectory) -> None:
     else:
         hint = "It can be looked at. Copy it into a folder of your own to go on with it."
     raise ProblemError(Problem(f"{reason}, so nothing is done with it", str(run.path), hint))
+
+
+def refuse_imported(run: RunDirectory, record: RunRecord | None = None) -> None:
+    """Let nothing that needs weights be done with a run of which only the curves are here.
+
+    Args:
+        record: The run's record where it has been read already.
+
+    Raises:
+        ProblemError: The run was imported.
+    """
+    record = record or read_record(run)
+    if record.imported:
+        what = "this run was imported: only its curves are here, no weights and no data"
+        hint = f"What its trainer has written is in {Path(record.imported).parent}."
+        raise ProblemError(Problem(what, run.id, hint))

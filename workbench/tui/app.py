@@ -45,6 +45,8 @@ from workbench.tui.services import (
 from workbench.tui.theme import FALLBACK_VARIABLES, THEMES
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from workbench.tui.conversation import Seat
 
 POLL_SECONDS = 1.0
@@ -117,6 +119,15 @@ class WorkbenchApp(App[int]):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = THEMES[0].name
+
+    def get_driver_class(self) -> type[Driver]:
+        """The terminal's driver; where plain letters are asked for, one that has no others."""
+        driver = super().get_driver_class()
+        if not os.environ.get("DPO_WORKBENCH_ASCII"):
+            return driver
+        from workbench.tui.plain_letters import plain_driver
+
+        return plain_driver(driver)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own variables, for themes that do not know them."""

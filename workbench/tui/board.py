@@ -27,6 +27,9 @@ class RunRow:
         device: The queue's name of the device that it has, empty for the first one.
         place: Its place in the queue, counted from 1; 0 where it does not wait.
         distrust: Why nothing may be done with the run, see `workbench.run.trust`.
+        tags, note: What the person has said of it.
+        parent: Id of the run whose weights it began with.
+        imported: The file that it was made of; of an imported run only the curves are here.
     """
 
     id: str
@@ -46,6 +49,10 @@ class RunRow:
     distrust: str = ""
     device: str = ""
     place: int = 0
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    parent: str = ""
+    imported: str = ""
 
     @property
     def active(self) -> bool:
@@ -55,7 +62,7 @@ class RunRow:
     @property
     def resumable(self) -> bool:
         """Whether it can be started, again or for the first time."""
-        return self.state in (*RESUMABLE_STATES, "queued")
+        return self.state in (*RESUMABLE_STATES, "queued") and not self.imported
 
     def seconds(self, now: float) -> float | None:
         """How long it has trained until now or until its end, None where that is not known."""
@@ -96,7 +103,7 @@ class RunBoard:
 def _stamp(run: RunDirectory) -> Stamp:
     """What changes when anything of a run's row may have: also its owner and mode."""
     stamps = []
-    for path in (run.path, run.record, run.metrics):
+    for path in (run.path, run.record, run.metrics, run.notes):
         try:
             status = path.lstat()
             stamps.append((status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino))
@@ -112,10 +119,11 @@ def read_row(run: RunDirectory, last: Mapping[str, float] | None = None) -> RunR
         run: The run.
         last: The newest values, where they are known already.
     """
+    from workbench.run.notes import read_notes
     from workbench.run.record import read_record
     from workbench.run.trust import distrust
 
-    record = read_record(run)
+    record, said = read_record(run), read_notes(run)
     last = last_values(run) if last is None else last
     accuracy = next((last[name] for name in ACCURACIES if name in last), None)
     error = record.error or {}
@@ -145,6 +153,10 @@ def read_row(run: RunDirectory, last: Mapping[str, float] | None = None) -> RunR
         ),
         distrust=distrust(run, record),
         device=record.device,
+        tags=said.tags,
+        note=said.text,
+        parent=record.parent,
+        imported=record.imported,
     )
 
 

@@ -27,6 +27,8 @@ NEXT_STEPS = {
     "finished": "press c to compare it with its base, e to measure it",
     "stopped": "press R to go on from the last checkpoint, c to compare it as it is",
 }
+WIDE = 96
+"""Cells from which on the time of the whole run has room beside that of the stage."""
 # Name on the screen, metric, whether its sign is always written.
 STRIP = (
     ("lr", "learning_rate", False),
@@ -70,6 +72,10 @@ def next_words(view: RunView) -> Content:
     """What to do now, in a line under the progress; a failure has a panel for that."""
     if view.row.error is not None:
         return Content("")
+    if view.row.imported:
+        return next_line("only its curves are here; o lays it over another run")
+    if view.findings and view.findings[0].severity == "alarm":
+        return next_line("press h: what is wrong, why, and which setting to change")
     return next_line(NEXT_STEPS.get(view.row.state, "press R to go on from the last checkpoint"))
 
 
@@ -92,6 +98,28 @@ def note_line(view: RunView, width: int) -> Content:
         return Content("")
     count = f"{len(view.notes)} notes, " if len(view.notes) > 1 else ""
     return plain(f"note  {count}{view.notes[-1]}", style="$muted").truncate(width, ellipsis=True)
+
+
+def machine_words(view: RunView, width: int) -> Content:
+    """What a live run takes of its machine, in one line."""
+    if view.machine is None or not view.row.active:
+        return Content("")
+    from workbench.tui.machine import machine_line
+
+    name = "machine  "
+    return join((name, "$muted"), machine_line(view.machine, width - len(name)))
+
+
+def time_words(view: RunView, width: int) -> Content:
+    """Where the stage's time goes, in one line."""
+    from workbench.run.summary import rows_word, share_words
+
+    words = share_words(view.shares)
+    if not words:
+        return Content("")
+    rows = view.latest.get("samples_per_second")
+    speed = f", {number(rows, 2)} {rows_word(view.row.stage)}/s" if rows else ""
+    return join(("time  ", "$muted"), plain(f"{words}{speed}")).truncate(width, ellipsis=True)
 
 
 def headline(view: RunView, stage: str) -> Content:
@@ -127,7 +155,10 @@ def progress(view: RunView, now: float, width: int, *, ascii_only: bool = False)
         f"  {elapsed}",
     ]
     if row.active:
-        texts += [("  left ", "$muted"), duration(_left(view))]
+        texts += [("  left ", "$muted"), duration(view.eta.stage_seconds if view.eta else None)]
+        if width >= WIDE and view.eta and view.eta.run_seconds > view.eta.stage_seconds:
+            least = "" if view.eta.exact else "at least "
+            texts += [("  whole run ", "$muted"), f"{least}{duration(view.eta.run_seconds)}"]
     tail = join(*texts)
     cells = max(4, width - tail.cell_length)
     done = round(cells * part)
@@ -135,13 +166,6 @@ def progress(view: RunView, now: float, width: int, *, ascii_only: bool = False)
     calm = "$success" if row.active or row.state == "finished" else "$warning"
     style = "$error" if row.error is not None else calm
     return join((full * done, style), (rest * (cells - done), "$line"), tail)
-
-
-def _left(view: RunView) -> float | None:
-    row = view.row
-    if not view.steps_per_second or row.max_steps <= 0:
-        return None
-    return (row.max_steps - row.step) / view.steps_per_second
 
 
 def failure(row: RunRow) -> Content:

@@ -65,9 +65,18 @@ def commands(app: WorkbenchApp, screen: Screen[Any]) -> Iterable[SystemCommand]:
         "What a file of preferences or instructions holds, before it is trained on",
         app.looking.ask_for_file,
     )
+    yield SystemCommand(
+        "Machine", "GPUs, CPU, memory and disk: what is free, who uses it", lambda: _machine(app)
+    )
     yield SystemCommand("Theme", "Change the colours", app.action_change_theme)
     yield SystemCommand("Help", "Keys of this screen (?)", app.action_help)
     yield SystemCommand("Quit", "Leave; runs go on (ctrl+q)", app.action_quit)
+
+
+def _machine(app: WorkbenchApp) -> None:
+    from workbench.tui.machine import show_machine
+
+    show_machine(app)
 
 
 def _offered(screen: Screen[Any], action: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,14 @@ from workbench.base.text import clean
 from workbench.tui.board import RunRow, last_values, read_row
 
 if TYPE_CHECKING:
+    from workbench.base.paths import Paths
     from workbench.run.axes import Axis
     from workbench.run.curves import Points
     from workbench.run.directory import RunDirectory
+    from workbench.run.health import Finding
+    from workbench.run.machine.view import MachineView
     from workbench.run.marks import Mark
+    from workbench.run.pace import Eta
 
 LOG_LINES = 2000
 LOG_START_BYTES = 262_144
@@ -53,7 +58,8 @@ class RunView:
         latest: Newest value of each metric in the newest stage.
         log: New lines of the log since the last look, made inert.
         log_restarted: Whether the log began anew.
-        steps_per_second: Over the last records of the current stage, None while unknown.
+        eta: How long the run still takes, None while that is not known.
+        shares: Parts of the newest stage's time by kind, the largest first.
         faults: Metrics that were not finite, newest last.
         resumes: `(stage, step)` of each checkpoint that the run went on from.
         more: The metrics hold more than has been read yet; look again.
@@ -62,6 +68,7 @@ class RunView:
         detail: The wanted metrics' points in the wanted steps.
         marks: What happened at which step, by stage.
         findings: What is wrong with the run, worst first.
+        machine: What it takes of its machine, None where that was never logged.
     """
 
     row: RunRow
@@ -69,7 +76,8 @@ class RunView:
     latest: Mapping[str, float] = field(default_factory=dict)
     log: tuple[str, ...] = ()
     log_restarted: bool = False
-    steps_per_second: float | None = None
+    eta: Eta | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
     faults: tuple[tuple[str, int, str], ...] = ()
     notes: tuple[str, ...] = ()
     model: str = ""
@@ -79,7 +87,8 @@ class RunView:
     axes: Mapping[str, Axis] = field(default_factory=dict)
     detail: Mapping[str, Points] = field(default_factory=dict)
     marks: Mapping[str, tuple[Mark, ...]] = field(default_factory=dict)
-    findings: tuple[object, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    machine: MachineView | None = None
 
 
 class RunWatcher:
@@ -87,17 +96,30 @@ class RunWatcher:
 
     Args:
         run: The run.
+        paths: Where past runs tell how long later stages take; None for nowhere.
+        clock: Seconds since the epoch.
 
     Attributes:
         wanted: What the next look shall bring; it may be set while one goes on.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        paths: Paths | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        from workbench.run.health import Doctor
+        from workbench.run.machine.log import MachineLog
         from workbench.run.metrics import MetricsReader
+        from workbench.run.pace import Outlook
 
         self.run = run
         self.wanted = Wanted()
         self._metrics = MetricsReader(run)
+        self._doctor = Doctor(run, self._metrics)
+        self._machine = MachineLog(run)
+        self._outlook = Outlook(run, paths, clock)
         self._log = LineTail(run.log)
         self._log.skip_to_last(LOG_START_BYTES)
         self._points: dict[str, dict[str, Points]] = {}
@@ -110,6 +132,7 @@ class RunWatcher:
     def look(self) -> RunView:
         """Read what is new and say how the run stands. Call it from a thread."""
         from workbench.run.record import read_record
+        from workbench.run.summary import shares
 
         wanted = self.wanted
         record = read_record(self.run)
@@ -119,6 +142,7 @@ class RunWatcher:
             self._marks = {stage: self._metrics.marks(stage) for stage in self._points}
         if changed or wanted != self._answered:
             self._answer(wanted)
+        self._machine.poll()
         lines, restarted = self._log_lines()
         more = self._metrics.more
         # While the history is being read its newest values are old ones.
@@ -129,7 +153,8 @@ class RunWatcher:
             latest=latest,
             log=lines,
             log_restarted=restarted,
-            steps_per_second=None if more else self._metrics.steps_per_second(record.stage),
+            eta=None if more else self._outlook.eta(record, self._metrics),
+            shares=shares(self._metrics, record.stage),
             faults=tuple(self._metrics.faults),
             notes=tuple(clean(str(note), newlines=False) for note in record.notes),
             model=record.model_source,
@@ -139,6 +164,9 @@ class RunWatcher:
             axes=self._axes,
             detail=self._detail,
             marks=self._marks,
+            # Half a history would be judged as if it were the whole.
+            findings=() if more else self._doctor.look(record),
+            machine=self._machine.last.view if self._machine.last else None,
         )
 
     def _poll(self) -> bool:
@@ -167,12 +195,8 @@ class RunWatcher:
         metrics, self._answered = self._metrics, wanted
         stages = self._points if wanted.axis != "step" else ()
         self._axes = {stage: metrics.axis(wanted.axis, stage) for stage in stages}
-        known = self._points.get(wanted.stage, {})
-        self._detail = {
-            name: metrics.window(name, wanted.stage, wanted.low, wanted.high)
-            for name in wanted.names
-            if name in known
-        }
+        known = [name for name in self._points.get(wanted.stage, {}) if name in wanted.names]
+        self._detail = metrics.read_window(wanted.stage, known, wanted.low, wanted.high)
 
     def _log_lines(self) -> tuple[tuple[str, ...], bool]:
         lines: list[str] = []

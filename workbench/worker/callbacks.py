@@ -10,8 +10,10 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from workbench.worker.batch_counts import BatchCounts
 from workbench.worker.machine import memory_metrics
 from workbench.worker.run_writer import RunWriter
+from workbench.worker.step_clock import StepClock, clock_for
 
 FATAL_METRICS = ("loss", "grad_norm")
 PACE_STEPS = 50
@@ -46,9 +48,18 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self.diverged: tuple[int, str, float] | None = None
         self.stopped = False
         self.resumed = False
+        self.clock = StepClock()
+        self._counts = BatchCounts(stage)
         self._tokens = 0.0
         self._clock = self._step_began = time.monotonic()
         self._steps: deque[float] = deque(maxlen=PACE_STEPS)
+
+    def measure(self, trainer: Any) -> None:
+        """Let the log records say where the trainer's time goes, and what they are averages of."""
+        self.clock = clock_for(trainer)
+        self._counts = BatchCounts(self.stage, trainer.args.world_size)
+        self._counts.watch(trainer)
+        self.clock.watch(trainer)
 
     def count_from(self, tokens: float) -> None:
         """Take this many tokens as seen before, so that the first speed after a resume is right."""
@@ -64,9 +75,16 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self.resumed = step > 0
         if step:
             self.writer.event("resume", stage=self.stage, step=step)
+        self.clock.start()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._step_began = time.monotonic()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.clock.optimizer_begins()
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.clock.optimizer_ends()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._steps.append(time.monotonic() - self._step_began)
@@ -95,9 +113,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         values = dict(logs or {})
         if "loss" in values:
-            values |= self._speed(values) | memory_metrics()
-        if "train_loss" in values and self.resumed:
-            values["train_loss"] = mean_loss(state.log_history)
+            counts = self._counts.take()
+            values |= counts | self._speed(values | counts) | memory_metrics() | self.clock.take()
+        if "train_loss" in values:
+            # What came behind the last step's record; zeros would hide that one's values.
+            values |= {name: spent for name, spent in self.clock.take().items() if spent}
+            if self.resumed:
+                values["train_loss"] = mean_loss(state.log_history)
         self.writer.tick(step=state.global_step)
         faults = self.writer.metrics(self.stage, state.global_step, values)
         # With fp16 the loss scaler meets infinite gradients by design and skips those steps.
@@ -111,7 +133,12 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         now, tokens = time.monotonic(), float(values.get("num_tokens", 0.0))
         elapsed, gained = now - self._clock, tokens - self._tokens
         self._clock, self._tokens = now, tokens
-        return {"tokens_per_second": gained / elapsed} if gained > 0 and elapsed > 0 else {}
+        if elapsed <= 0:
+            return {}
+        speed = {"tokens_per_second": gained / elapsed} if gained > 0 else {}
+        if "samples" in values:
+            speed["samples_per_second"] = values["samples"] / elapsed
+        return speed
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._clock = time.monotonic()

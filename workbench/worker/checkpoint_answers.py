@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from transformers import TrainerCallback
@@ -26,13 +27,20 @@ class CheckpointAnswers(TrainerCallback):  # type: ignore[misc]
 
     Args:
         prompts: Of the recipe.
+        saving: Counts the time as that of the checkpoint.
     """
 
     def __init__(
-        self, writer: RunWriter, stage: str, prompts: Sequence[str], budget: AnswerBudget
+        self,
+        writer: RunWriter,
+        stage: str,
+        prompts: Sequence[str],
+        budget: AnswerBudget,
+        saving: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.writer = writer
         self.stage = stage
+        self._saving = saving
         self.prompts = tuple(prompts[:MAX_PROMPTS])
         self.budget = budget
 
@@ -51,7 +59,8 @@ class CheckpointAnswers(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Answer, unless saving has failed."""
         if (self.writer.run.output(self.stage) / f"checkpoint-{state.global_step}").is_dir():
-            self._answer(args, state, given, self.prompts)
+            with self._saving():
+                self._answer(args, state, given, self.prompts)
 
     def _answer(self, args: Any, state: Any, given: dict[str, Any], prompts: Sequence[str]) -> None:
         last = state.global_step >= state.max_steps and not args.load_best_model_at_end

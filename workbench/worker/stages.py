@@ -100,7 +100,13 @@ class StageRun:
         recipe = load_recipe(self.run.recipe)
         prompts = recipe.probe_prompts
         # Before the other callback, which takes the clock of the speed up again after a save.
-        answers = CheckpointAnswers(self.writer, self.stage, prompts, self.budget)
+        answers = CheckpointAnswers(
+            self.writer,
+            self.stage,
+            prompts,
+            self.budget,
+            lambda: self.callback.clock.section("save"),
+        )
         trainer = make_trainer(
             self.config,
             self.start,
@@ -112,6 +118,7 @@ class StageRun:
         if recipe.shared_prefix:
             self.pack_rows(trainer)
         self.saver = Saver(self.run, self.writer, self.stage, trainer)
+        self.callback.measure(trainer)
         self.write_counts(data, trainer)
         self.writer.check_stop()
         if prompts and not self.start.weights:

@@ -16,10 +16,12 @@ from workbench.judge.vote_results import VoteResults, results
 from workbench.judge.votes import load_votes
 from workbench.run.curves import Points
 from workbench.run.directory import RunDirectory
+from workbench.run.health import Finding, examine_run
 from workbench.run.launch import describe_error
 from workbench.run.lineage import describe_lineage
 from workbench.run.metrics import MetricsReader
 from workbench.run.record import RunRecord, read_record
+from workbench.run.summary import StageSummary, summaries
 
 SCORE_LIMIT_BYTES = 16 * 1024 * 1024
 MOST_SCORES = 20
@@ -37,8 +39,10 @@ class Facts:
         scores: Summaries that `score` has kept, the newest first.
         trained: What training measured at its end, scores.json.
         comparisons: The newest of each prompt, the newest first.
+        stages: What each stage took and reached.
         answering: Seconds that answers at checkpoints took.
         problems: What went wrong, one sentence each.
+        findings: What the rules on its metrics found, worst first.
     """
 
     run: str
@@ -53,9 +57,11 @@ class Facts:
     trained: Mapping[str, Any]
     votes: VoteResults
     comparisons: tuple[Mapping[str, Any], ...]
+    stages: tuple[StageSummary, ...] = ()
     answering: float = 0.0
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    findings: tuple[Finding, ...] = ()
 
 
 def collect(run: RunDirectory) -> Facts:
@@ -81,9 +87,11 @@ def collect(run: RunDirectory) -> Facts:
         trained=_object(run.scores),
         votes=results(load_votes(run)),
         comparisons=_newest(load_comparisons(run)),
+        stages=tuple(summaries(run, record, metrics)),
         answering=sum(_seconds(event) for event in metrics.events),
         problems=tuple(map(redact, _problems(record, metrics))),
         notes=tuple(redact(str(note)) for note in record.notes),
+        findings=examine_run(run, metrics),
     )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.base.files import is_number
+from workbench.base.repetition import repetition
 from workbench.judge.differences import word_differences
 from workbench.judge.figures import MISSING, estimate, number, percent
-from workbench.judge.measures import repetition
 from workbench.judge.report.blocks import (
     Answer,
     Answers,

@@ -18,10 +18,12 @@ from workbench.judge.report.blocks import (
     Table,
 )
 from workbench.judge.report.collect import Facts
+from workbench.judge.report.health import health_blocks
 from workbench.judge.report.judged import judged_sections
 from workbench.judge.report.svg import Chart, Series
 from workbench.judge.report.words import duration, inner, moment, size, verdict
 from workbench.run.curves import Points
+from workbench.run.stage_totals import TIME_NAMES
 from workbench.run.states import label
 
 CURVES = (
@@ -58,8 +60,9 @@ def build(facts: Facts) -> Document:
     ]
     sections = [
         *judged_sections(facts),
+        Section("health", "Health", health_blocks(facts)),
         Section("curves", "Curves", _curves(facts)),
-        Section("cost", "Time and memory", _cost(facts)),
+        Section("cost", "Time, memory and energy", _cost(facts)),
         Section("recipe", "Recipe", [Code(facts.recipe)] if facts.recipe else []),
         Section("environment", "Environment", _environment(facts.environment)),
         Section("notes", "Problems and notes", _notes(facts)),
@@ -104,28 +107,45 @@ def _joined(
 
 
 def _cost(facts: Facts) -> list[Block]:
-    rows = []
-    for stage, result in facts.record.results.items():
-        rows.append(
-            [
-                stage,
-                number(result.get("steps")),
-                duration(result.get("seconds")),
-                size(result.get("peak_rss_bytes")),
-                size(result.get("peak_gpu_bytes")),
-                number(result.get("train_loss")),
-                number(inner(result, "eval", "eval_loss")),
-            ]
-        )
+    rows = [
+        [
+            found.stage,
+            number(found.steps),
+            duration(found.seconds),
+            number(found.tokens_per_second),
+            number(found.rows_per_second),
+            size(found.peak_rss_bytes),
+            size(found.peak_gpu_bytes),
+            number(found.energy_wh),
+            number(found.mean_loss),
+            number(found.held_out.get("loss")),
+        ]
+        for found in facts.stages
+    ]
     if not rows:
-        return [Missing("No stage has ended yet.")]
-    header = ("Stage", "Steps", "Time", "Peak RAM", "Peak GPU", "Training loss", "Held-out loss")
-    blocks: list[Block] = [Table(header, rows)]
+        return [Missing("No stage has begun yet.")]
+    header = (
+        *("Stage", "Steps", "Time", "Tokens/s", "Rows/s", "Peak RAM", "Peak GPU", "Wh"),
+        *("Training loss", "Held-out loss"),
+    )
+    blocks: list[Block] = [Table(header, rows), *_shares(facts)]
     if facts.answering:
         of = f", {percent(facts.answering / facts.elapsed)} of the run" if facts.elapsed else ""
         took = f"Answers at checkpoints took {facts.answering:.1f} s{of}."
         blocks.append(Paragraph(took))
     return blocks
+
+
+def _shares(facts: Facts) -> list[Block]:
+    """What each stage spent its time on, where that was measured."""
+    measured = [found for found in facts.stages if found.shares]
+    if not measured:
+        return []
+    rows = [
+        [found.stage, *(percent(found.shares.get(name, 0.0)) for name in TIME_NAMES)]
+        for found in measured
+    ]
+    return [Table(("Stage", *(name.title() for name in TIME_NAMES)), rows, "Share of the time")]
 
 
 def _environment(found: Mapping[str, Any]) -> list[Block]:

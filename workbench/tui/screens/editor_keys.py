@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from textual.binding import Binding, BindingType
+import functools
 
+from textual.binding import BindingType
 
-def _key(keys: str, action: str, label: str, tooltip: str, *, shown: str = "") -> Binding:
-    """A key of the help and the palette, and of the footer where it says how it is `shown`."""
-    name = label.lower().replace(" ", "-")
-    return Binding(
-        keys,
-        action,
-        label,
-        show=bool(shown),
-        key_display=shown or None,
-        id=f"editor.{name}",
-        tooltip=tooltip,
-    )
+from workbench.tui.screens.keys import key
 
+_key = functools.partial(key, "editor")
 
 KEYS: list[BindingType] = [
     _key("enter", "edit", "Edit", "Type or choose the value", shown="enter"),

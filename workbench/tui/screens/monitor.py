@@ -18,12 +18,15 @@ from workbench.tui.charts import (
     failure,
     fault_line,
     headline,
+    machine_words,
     next_words,
     note_line,
     progress,
     reading_line,
     strip,
+    time_words,
 )
+from workbench.tui.health import health_words
 from workbench.tui.joined_stages import ALL_STAGES
 from workbench.tui.messages import RunWatched
 from workbench.tui.render import lines, plain
@@ -126,7 +129,9 @@ class MonitorScreen(ChartScreen):
     def _watch(self, run_id: str) -> None:
         if self._watcher is not None and self._watcher.run.id == run_id:
             return
-        self._watcher = RunWatcher(self.bench.actions.directory(run_id))
+        services = self.bench.services
+        run = self.bench.actions.directory(run_id)
+        self._watcher = RunWatcher(run, services.paths, services.clock)
         self._view, self._stage = None, ""
         self.deck.begin()
         self.query_one(Log).clear()
@@ -211,14 +216,17 @@ class MonitorScreen(ChartScreen):
         panel.display = bad
         if bad:
             self._put("#failure", failure(view.row))
+        width = max(20, self.size.width - 4)
         # At 24 lines the reason and the log need the room more than the last values.
         values = self.query_one("#strip", Static)
-        values.display = not self._log_only and (not bad or self.size.height >= GRID_LINES)
+        roomy = self.size.height >= GRID_LINES
+        values.display = not self._log_only and (roomy or (not bad and not self._short))
         parts = (
             strip(view),
             reading_line(view),
             fault_line(view),
-            note_line(view, max(20, self.size.width - 4)),
+            note_line(view, width),
+            *((time_words(view, width), machine_words(view, width)) if roomy else ()),
         )
         self._put("#strip", lines(*(part for part in parts if part)))
         empty = not any(view.points.values())
@@ -230,8 +238,9 @@ class MonitorScreen(ChartScreen):
         now = self.bench.services.clock()
         width = max(20, self.size.width - 4)
         bar = progress(view, now, width, ascii_only=self.bench.ascii_only)
-        parts = [headline(view, self.stage), bar]
-        if self.size.height >= NEXT_LINES:
+        health = health_words(view, width, ascii_only=self.bench.ascii_only)
+        parts = [headline(view, self.stage), bar, health]
+        if not self._short:
             parts.append(next_words(view))
         self._put("#head", lines(*(part for part in parts if part)))
 
@@ -267,6 +276,11 @@ class MonitorScreen(ChartScreen):
             parts = [self.deck.words(self.per_page), self.deck.marks_legend()]
             words = "      ".join(part for part in parts if part)
             self._put("#looking", plain(words, style="$muted"))
+
+    @property
+    def _short(self) -> bool:
+        """Whether the terminal has no lines to spare beside the chart, the log and the health."""
+        return self.size.height < NEXT_LINES
 
     @property
     def _grid(self) -> tuple[int, int]:
@@ -348,6 +362,26 @@ class MonitorScreen(ChartScreen):
         if self._view is not None:
             self.bench.scoring.score(self._view.row)
 
+    def action_health(self) -> None:
+        """Show what is wrong with this run, why, and what to change."""
+        from workbench.tui.dialogs.health import HealthDialog
+
+        if self._view is not None:
+            row = self._view.row
+            self.app.push_screen(HealthDialog(row.label, self._view.findings, ended=not row.active))
+
+    def action_machine(self) -> None:
+        """Show GPUs, CPU, memory and disk, and what this run takes of them."""
+        from workbench.tui.machine import show_machine
+
+        show_machine(self.bench, self._watcher.run.id if self._watcher is not None else "")
+
+    def action_overlay(self) -> None:
+        """Lay this run over its parent, or over the newest other run of its recipe."""
+        from workbench.tui.history import open_overlay
+
+        open_overlay(self.bench, (), self._view.row if self._view is not None else None)
+
     def action_timeline(self) -> None:
         """Show what each checkpoint of this run answered."""
         if self._watcher is not None:
@@ -373,4 +407,5 @@ def _differs(old: RunView, new: RunView) -> bool:
     """Whether there is more to show than the clock; nothing else is worth a redraw."""
     same = old.row == new.row and old.points is new.points and old.faults == new.faults
     same = same and old.wanted == new.wanted and old.findings == new.findings
+    same = same and old.machine == new.machine
     return not same or bool(new.log) or new.log_restarted or old.latest != new.latest

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from textual.binding import Binding, BindingType
+import functools
 
+from textual.binding import BindingType
 
-def _key(keys: str, action: str, label: str, tooltip: str, *, shown: str = "") -> Binding:
-    """A key of the help and the palette, and of the footer where it says how it is `shown`."""
-    name = label.lower().replace(" ", "-")
-    return Binding(
-        keys,
-        action,
-        label,
-        show=bool(shown),
-        key_display=shown or None,
-        id=f"monitor.{name}",
-        tooltip=tooltip,
-    )
+from workbench.tui.screens.keys import key
 
+_key = functools.partial(key, "monitor")
 
 RUN_KEYS: list[BindingType] = [
     _key("c", "compare", "Compare", "Ask the base and the tuned model side by side", shown="c"),
     _key("x", "stop", "Stop", "Stop the run after its present step; asks first", shown="x"),
     _key("l", "log", "Log", "The whole screen for the log", shown="l"),
+    _key("h", "health", "Health", "What is wrong with the run, why, and what to change", shown="h"),
     _key("e", "score", "Score", "Measure whether the tuned model is better, and what it lost"),
+    _key("g", "machine", "Machine", "GPUs, CPU, memory and disk, and what the run takes of them"),
+    _key("o", "overlay", "Overlay", "This run over its parent, or the newest other of its recipe"),
     _key("R", "resume", "Resume", "Go on from the last checkpoint"),
     _key("T", "timeline", "Timeline", "What each checkpoint answered to the recipe's prompts"),
     _key("y", "copy", "Copy path", "Copy the path of the run directory"),
@@ -58,5 +52,5 @@ BACK_KEYS: list[BindingType] = [
         "One thing back: cursor, filter, large chart, log; then to the runs",
     ),
 ]
-KEYS: list[BindingType] = [*CHART_KEYS[:3], *RUN_KEYS[:3], *CHART_KEYS[3:], *RUN_KEYS[3:],
+KEYS: list[BindingType] = [*CHART_KEYS[:3], *RUN_KEYS[:4], *CHART_KEYS[3:], *RUN_KEYS[4:],
                            *BACK_KEYS]  # fmt: skip

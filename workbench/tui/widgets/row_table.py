@@ -118,6 +118,11 @@ class RowTable(Vertical):
         index = self.rows.highlighted
         return self._rows[index].key if index is not None and index < len(self._rows) else ""
 
+    def set_columns(self, *columns: Column) -> None:
+        """Show other columns from the next `set_rows` on, which has to follow at once."""
+        if columns != self._columns:
+            self._columns, self._shown = columns, []
+
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Show these rows; the cursor stays on its row as long as that row exists."""
         new = tuple(rows)

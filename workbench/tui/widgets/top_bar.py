@@ -55,7 +55,6 @@ class TopBar(Horizontal):
 
     def show_live(self, hint: Content) -> None:
         """Show what trains, on the right; what stands there already costs no layout."""
-        if hint.is_same(self._hint):
-            return
-        self._hint = hint
-        self.query_one("#live", Static).update(hint)
+        if not hint.is_same(self._hint):
+            self._hint = hint
+            self.query_one("#live", Static).update(hint)
