@@ -40,7 +40,7 @@ HINT = replace(ALARM, rule="no_held_out", severity="hint", title="no held-out da
             (ALARM, WARNING),
             "✗",
             "x",
-            "1 alarm, 1 warning: chosen answers get less likely (since dpo step 40)",
+            "1 alarm, 1 warning, the worst: chosen answers get less likely (since dpo step 40)",
         ),
     ],
 )

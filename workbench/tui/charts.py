@@ -21,7 +21,7 @@ from workbench.tui.watching import RunView
 NEXT_STEPS = {
     "queued": "nothing; it starts when its device is free",
     "starting": "nothing; the model is being loaded",
-    "running": "nothing; it goes on when you leave. x stops it after a step",
+    "running": "nothing: it trains without this app. q leaves, x stops it and saves",
     "stopping": "nothing; it finishes its step and saves a checkpoint",
     "stalled": "press l for the log; it has not told of a step for a long time",
     "finished": "press c to compare it with its base, e to measure it",
@@ -127,7 +127,7 @@ def headline(view: RunView, stage: str) -> Content:
     row = view.row
     place = ""
     if row.stage in row.stages and len(row.stages) > 1:
-        place = f" ({row.stages.index(row.stage) + 1} of {len(row.stages)})"
+        place = f" (stage {row.stages.index(row.stage) + 1} of {len(row.stages)})"
     shown = "" if stage in ("", row.stage) else f"   showing {stage}"
     return join(
         plain(row.label, style="bold"),
@@ -152,10 +152,14 @@ def progress(view: RunView, now: float, width: int, *, ascii_only: bool = False)
         ("  step ", "$muted"),
         f"{row.step}/{row.max_steps or '?'}",
         (f"  {100 * part:.0f} %", "$muted"),
-        f"  {elapsed}",
+        ("  ran ", "$muted"),
+        elapsed,
     ]
     if row.active:
-        texts += [("  left ", "$muted"), duration(view.eta.stage_seconds if view.eta else None)]
+        # The time that it ran is that of all stages.
+        last = row.stage == row.stages[-1] if row.stages else True
+        words = "  left " if last else "  stage left "
+        texts += [(words, "$muted"), duration(view.eta.stage_seconds if view.eta else None)]
         if width >= WIDE and view.eta and view.eta.run_seconds > view.eta.stage_seconds:
             least = "" if view.eta.exact else "at least "
             texts += [("  whole run ", "$muted"), f"{least}{duration(view.eta.run_seconds)}"]
@@ -164,7 +168,8 @@ def progress(view: RunView, now: float, width: int, *, ascii_only: bool = False)
     done = round(cells * part)
     full, rest = ("#", "-") if ascii_only else ("━", "─")
     calm = "$success" if row.active or row.state == "finished" else "$warning"
-    style = "$error" if row.error is not None else calm
+    alarm = any(finding.severity == "alarm" for finding in view.findings)
+    style = "$error" if row.error is not None or alarm else calm
     return join((full * done, style), (rest * (cells - done), "$line"), tail)
 
 

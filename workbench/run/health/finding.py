@@ -88,7 +88,8 @@ def summary_line(findings: Sequence[Finding], *, ended: bool = False) -> str:
         words = HEALTHY_END if ended else HEALTHY
         return f"{words}, {_counted(hints, 'hint')}" if hints else words
     worst = told[0]
-    return f"{counts(told)}: {worst.title} ({worst.since})"
+    first = ", the worst" if len(told) > 1 else ""
+    return f"{counts(told)}{first}: {worst.title} ({worst.since})"
 
 
 def counts(findings: Sequence[Finding]) -> str:
