@@ -219,7 +219,7 @@ lines = (
 def state(reader: MetricsReader) -> Any:
     curves = {(s, n): reader.points(n, s) for s in reader.stages() for n in reader.names()}
     kept = (list(reader.recent), list(reader.events), list(reader.faults), reader.latest)
-    return repr((reader.stages(), reader.names(), curves, reader.resumes(), kept))
+    return repr((reader.stages(), reader.names(), curves, list(reader.events), kept))
 
 
 @fuzzed(

@@ -203,7 +203,7 @@ def test_a_resume_is_marked_and_supersedes_and_time_may_go_back(run: RunDirector
     add_line(run, '{"stage": "dpo", "step": 2, "loss": 9, "time": 60}')
     view = watcher.look()
     assert view.points["dpo"]["loss"][1:] == ((2, 9.0),)
-    assert view.resumes == (("dpo", 1),)
+    assert [(mark.kind, mark.step) for mark in view.marks["dpo"]] == [("resume", 1)]
     assert view.eta is None
 
 

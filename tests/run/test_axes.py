@@ -133,19 +133,6 @@ def test_values_that_go_back_do_not_break_an_axis(run: RunDirectory) -> None:
     assert reader.axis("time", "dpo").at(13) == 40.0
 
 
-def test_the_pace_after_a_resume_is_of_what_came_after_it(run: RunDirectory) -> None:
-    assert read(run).steps_per_second("dpo") == pytest.approx(0.5)
-    resume(run, 10, 90_000)
-    log(run, 11, 90_004)
-    reader = read(run)
-    assert reader.steps_per_second("dpo") is None
-    assert reader.pace_rows("dpo") == [(START + 90_004, 11)]
-    assert reader.went_on("dpo") == (START + 90_000, 10)
-    log(run, 12, 90_008)
-    assert read(run).steps_per_second("dpo") == pytest.approx(0.25)
-    assert read(run).steps_per_second("sft") is None
-
-
 def test_marks_stand_by_step_without_superseded_ones(run: RunDirectory) -> None:
     reader = read(run)
     assert reader.marks("dpo") == (

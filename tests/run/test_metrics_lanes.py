@@ -123,12 +123,9 @@ def state(reader: MetricsReader) -> dict[str, Any]:
         "axes": [reader.axis(kind, stage) for kind in AXES for stage in stages],
         "seconds": [history._seconds.points() for history in reader._stages.values()],
         "marks": [reader.marks(stage) for stage in stages],
-        "pace": [reader.pace_rows(stage) for stage in stages],
-        "speed": [(reader.steps_per_second(one), reader.went_on(one)) for one in stages],
         # As text, because nan is never equal to itself.
         "records": repr((list(reader.recent), list(reader.events), list(reader.faults))),
         "latest": reader.latest,
-        "resumes": reader.resumes(),
     }
 
 

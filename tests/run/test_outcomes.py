@@ -9,7 +9,7 @@ from workbench.base.files import append_json
 from workbench.run import outcomes as module
 from workbench.run.directory import RunDirectory
 from workbench.run.metrics import MetricsReader
-from workbench.run.outcomes import OutcomeBook, Outcomes, better, outcomes, read_curves
+from workbench.run.outcomes import OutcomeBook, Outcomes, better, outcomes
 
 
 def make_run(folder: Path, name: str = "one") -> RunDirectory:
@@ -136,13 +136,3 @@ def test_a_book_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
     book = OutcomeBook(tmp_path / "file" / "outcomes.json")
     assert book.read(make_run(tmp_path)).final["loss"] == 0.5
     book.save()
-
-
-def test_curves_for_overlays_are_thinned_to_what_is_asked_for(tmp_path: Path) -> None:
-    found = read_curves(make_run(tmp_path), ["loss", "nothing"], limit=8)
-    assert set(found.points) == {"sft", "dpo"}
-    assert set(found.points["dpo"]) == {"loss"}
-    assert len(found.points["dpo"]["loss"]) <= 8
-    assert (15, 0.0) in found.points["dpo"]["loss"]
-    assert found.axes["dpo"]["epoch"].at(10) == pytest.approx(0.5)
-    assert found.marks["dpo"] == ()

@@ -38,7 +38,6 @@ FEW_ROWS = 4
 RECENT_ROWS = 200
 KEPT_EVENTS = 1000
 KEPT_FAULTS = 200
-RATE_ROWS = 20
 MAX_STAGES = 16
 
 
@@ -319,10 +318,6 @@ class MetricsReader:
         curve = self._curve(name, stage)
         return curve.best(better) if curve and better else None
 
-    def sizes(self, stage: str) -> Points:
-        """How many rows (pairs in DPO) each point of a stage's training curves is a mean of."""
-        return self.points("samples", stage)
-
     def axis(self, kind: str, stage: str) -> Axis:
         """What the steps of a stage are worth; `kind` is one of `axes.AXES`.
 
@@ -341,29 +336,3 @@ class MetricsReader:
         """The value of a metric at the highest step of a stage; None before there is one."""
         curve = self._curve(name, stage)
         return curve.last if curve else None
-
-    def resumes(self) -> list[tuple[str, int]]:
-        """`(stage, step)` of each checkpoint that the run went on from."""
-        return [
-            (str(event.get("stage")), event["step"])
-            for event in self.events
-            if event["event"] == "resume" and is_step(event.get("step"))
-        ]
-
-    def pace_rows(self, stage: str) -> list[tuple[float, int]]:
-        """`(unix seconds, step)` of the last log records since the stage began or went on."""
-        history = self._stages.get(stage)
-        return list(history.pace) if history else []
-
-    def went_on(self, stage: str) -> tuple[float, int] | None:
-        """Unix seconds and step where a stage began or last went on; None where it is not told."""
-        history = self._stages.get(stage)
-        return history.went_on if history else None
-
-    def steps_per_second(self, stage: str) -> float | None:
-        """The pace of the last log records of a stage since it began or went on; None at first."""
-        rows = self.pace_rows(stage)[-RATE_ROWS:]
-        if len(rows) < 2:
-            return None
-        seconds, steps = rows[-1][0] - rows[0][0], rows[-1][1] - rows[0][1]
-        return steps / seconds if seconds > 0 and steps > 0 else None

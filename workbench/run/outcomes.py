@@ -1,19 +1,16 @@
-"""What became of each metric of a run: final and best values, and curves for overlays."""
+"""What became of each metric of a run: final and best values."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from workbench.base.files import is_number, make_private_dir, write_atomic
 from workbench.base.tail import read_small
-from workbench.run.axes import AXES, Axis
-from workbench.run.curves import LIMIT_POINTS, Points
 from workbench.run.directory import RunDirectory
-from workbench.run.marks import Mark
 from workbench.run.metrics import MetricsReader
 from workbench.run.stage_history import is_step
 
@@ -78,41 +75,6 @@ def outcomes_of(reader: MetricsReader) -> Outcomes:
             if found is not None:
                 best[name] = found
     return Outcomes(final, best, stages)
-
-
-@dataclass(frozen=True)
-class RunCurves:
-    """Some curves of a run, for overlays.
-
-    Attributes:
-        points: By stage and metric.
-        axes: By stage and kind, see `axes.AXES`.
-        marks: By stage.
-    """
-
-    points: Mapping[str, Mapping[str, Points]]
-    axes: Mapping[str, Mapping[str, Axis]]
-    marks: Mapping[str, tuple[Mark, ...]]
-
-
-def read_curves(run: RunDirectory, names: Iterable[str], limit: int = LIMIT_POINTS) -> RunCurves:
-    """Curves of a run with at most `limit` points each. Call it from a thread."""
-    reader = MetricsReader(run)
-    reader.read_all()
-    stages, wanted = reader.stages(), tuple(names)
-    everything = float("-inf"), float("inf")
-    return RunCurves(
-        {
-            stage: {
-                name: points
-                for name in wanted
-                if (points := reader.window(name, stage, *everything, limit))
-            }
-            for stage in stages
-        },
-        {stage: {kind: reader.axis(kind, stage) for kind in AXES} for stage in stages},
-        {stage: reader.marks(stage) for stage in stages},
-    )
 
 
 class OutcomeBook:

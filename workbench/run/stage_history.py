@@ -1,9 +1,8 @@
-"""What a reader keeps of one stage: its curves, axes, marks and pace."""
+"""What a reader keeps of one stage: its curves, axes and marks."""
 
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from typing import Any, TypeGuard
 
 from workbench.base.files import is_number
@@ -13,7 +12,6 @@ from workbench.run.curves import KEPT_POINTS, Curve
 from workbench.run.marks import BEST_METRIC, Mark, MarkList
 
 NOT_METRICS = frozenset(("time", "stage", "step", "event", "non_finite", "epoch"))
-PACE_ROWS = 200
 MAX_NAMES = 512
 BUDGET_POINTS = 2**21
 """As many points (16 bytes each) all curves of a run keep together, where each keeps enough."""
@@ -52,15 +50,11 @@ class StageHistory:
 
     Attributes:
         curves: By metric.
-        pace: `(unix seconds, step)` of the last log records since the stage began or went on.
-        went_on: Unix seconds and step where it began or went on; None where that is not told.
     """
 
     def __init__(self, budget: Budget) -> None:
         self.curves: dict[str, Curve] = {}
         self.marks = MarkList()
-        self.pace: deque[tuple[float, int]] = deque(maxlen=PACE_ROWS)
-        self.went_on: tuple[float, int] | None = None
         self._budget = budget
         self._clock = TrainingClock()
         self._seconds = AxisCurve()
@@ -74,7 +68,6 @@ class StageHistory:
         if time is not None:
             self._clock.see(time)
             self._seconds.add(step, *self._clock.seconds([time]))
-            self.pace.append((time, step))
         if epoch is not None:
             self._epochs.add(step, epoch)
         found = {name: float(value) for name, value in row.items() if is_metric(name, value)}
@@ -106,7 +99,6 @@ class StageHistory:
             self._clock.see(times[0])
             self._clock.see(times[-1])
             self._seconds.extend(steps, array("d", self._clock.seconds(times)))
-            self.pace.extend(zip(times[-PACE_ROWS:], steps[-PACE_ROWS:], strict=True))
         self._epochs.extend(*batch.epochs)
         for _, curve, its_steps, values in taken:
             curve.extend(its_steps, values)
@@ -115,8 +107,6 @@ class StageHistory:
     def begin(self, time: float | None) -> None:
         """The stage begins, or is about to go on."""
         self._clock.begin(time)
-        self.pace.clear()
-        self.went_on = None if time is None else (time, 0)
 
     def begin_anew(self) -> None:
         """What was trained before is forgotten."""
@@ -128,8 +118,6 @@ class StageHistory:
         self.forget_after(step)
         self._clock.go_on(time)
         self.marks.resume(step)
-        self.pace.clear()
-        self.went_on = None if time is None else (time, step)
 
     def checkpoint(self, step: int, time: float | None) -> None:
         """A checkpoint was written."""

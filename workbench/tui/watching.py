@@ -61,7 +61,6 @@ class RunView:
         eta: How long the run still takes, None while that is not known.
         shares: Parts of the newest stage's time by kind, the largest first.
         faults: Metrics that were not finite, newest last.
-        resumes: `(stage, step)` of each checkpoint that the run went on from.
         more: The metrics hold more than has been read yet; look again.
         wanted: What the look was asked for.
         axes: The wanted x axis of each stage, none where it counts steps.
@@ -81,7 +80,6 @@ class RunView:
     faults: tuple[tuple[str, int, str], ...] = ()
     notes: tuple[str, ...] = ()
     model: str = ""
-    resumes: tuple[tuple[str, int], ...] = ()
     more: bool = False
     wanted: Wanted = Wanted()
     axes: Mapping[str, Axis] = field(default_factory=dict)
@@ -158,7 +156,6 @@ class RunWatcher:
             faults=tuple(self._metrics.faults),
             notes=tuple(clean(str(note), newlines=False) for note in record.notes),
             model=record.model_source,
-            resumes=tuple(self._metrics.resumes()),
             more=more,
             wanted=wanted,
             axes=self._axes,
