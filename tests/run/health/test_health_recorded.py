@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,18 @@ def test_a_healthy_run_is_left_alone_at_each_moment(name: str, tmp_path: Path) -
     for lines in growing(run, 3):
         told = [one for one in examine_run(run) if one.severity != "hint"]
         assert told == [], (name, lines)
+
+
+@pytest.mark.parametrize("name", [*HEALTHY, *FAULTS])
+def test_an_imported_run_is_judged_by_what_its_curves_tell(name: str, tmp_path: Path) -> None:
+    run = restore(name, tmp_path)
+    record = json.loads(run.record.read_text()) | {"imported": "trainer_state.json"}
+    run.record.write_text(json.dumps(record))
+    for stage in record["stages"]:
+        run.config(stage).write_text("per_device_train_batch_size: 4\n")
+    run.samples.unlink()
+    alarms = [one.rule for one in examine_run(run) if one.severity == "alarm"]
+    assert alarms[:1] == [FAULTS[name]] if name in FAULTS else alarms == []
 
 
 def test_there_are_five_healthy_runs() -> None:

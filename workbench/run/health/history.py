@@ -58,6 +58,7 @@ def stage_history(
         name=stage,
         curves=_curves(stage, reader, sample, sampled=sampled),
         config=config,
+        whole=not record.imported,
         max_steps=_max_steps(stage, reader, record),
         faults=tuple((step, name) for at, step, name in reader.faults if at == stage),
         answers=answers_of(stage, stages, measured),

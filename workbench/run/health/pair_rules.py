@@ -101,7 +101,7 @@ def tiny_batches(s: StageHistory) -> Symptom | None:
 def no_held_out(s: StageHistory) -> Symptom | None:
     """Nothing tells learning from remembering."""
     asked = s.setting("eval_strategy")
-    if not s.config or asked not in (None, "no", False) or len(s.steps) < SAME_ROWS:
+    if not s.known or asked not in (None, "no", False) or len(s.steps) < SAME_ROWS:
         return None
     if any(name.startswith("eval_") for name in s.curves):
         return None

@@ -19,6 +19,8 @@ LEAST_WINDOW, MOST_WINDOW = 5, 40
 WINDOW_SHARE = 4
 LN_2 = math.log(2)
 """DPO's sigmoid loss before the policy has moved (Rafailov et al. 2023, arXiv:2305.18290)."""
+NEAR_LN_2 = 0.05
+"""A first loss that near to it tells the sigmoid loss where no setting does."""
 SIGMOID: tuple[list[str], ...] = (["sigmoid"], [])
 DEFAULT_BETA, LEAST_BETA = 0.1, 1e-6
 MOST_ROWS = 1_000_000
@@ -53,6 +55,8 @@ class StageHistory:
         curves: Points by metric name, by rising step: rows as they were logged, all of a short
             stage, an even sample of a long one.
         config: The resolved TRL config.
+        whole: Whether the config holds all that the stage was trained with; of an imported run it
+            holds what its files tell, and the rest is unknown instead of TRL's default.
         max_steps: Optimizer steps planned, 0 while unknown.
         faults: `(step, metric)` of non-finite values.
         answers: To the probe prompts, those before the stage among them.
@@ -64,6 +68,7 @@ class StageHistory:
     name: str
     curves: Mapping[str, Points]
     config: Mapping[str, Any] = field(default_factory=dict)
+    whole: bool = True
     max_steps: int = 0
     faults: tuple[tuple[int, str], ...] = ()
     answers: tuple[Answer, ...] = ()
@@ -145,12 +150,17 @@ class StageHistory:
         """The part of the stage that is done, 0 to 1; 0 while its length is unknown."""
         return min(1.0, self.step / self.planned)
 
+    @property
+    def known(self) -> bool:
+        """Whether a setting that the config lacks had TRL's default."""
+        return self.whole and bool(self.config)
+
     def setting(self, key: str) -> Any:
-        """A setting as the stage was trained with it, else TRL's default."""
+        """A setting as the stage was trained with it; None where that is not known."""
         if key in self.config:
             return self.config[key]
-        if key == "learning_rate" and not self.config and self.rate:
-            return self.rate
+        if not self.known:
+            return self.rate or None if key == "learning_rate" else None
         known = load_schema().field(key, self.name) if self.name in STAGES else None
         return known.default if known else None
 
@@ -161,9 +171,10 @@ class StageHistory:
 
     @cached_property
     def lora(self) -> bool:
-        """Whether an adapter is trained. Of a run without a config, as imported ones are, nobody
-        knows; then the rates of adapters, which allow more, judge it."""
-        return bool(self.setting("use_peft")) or not self.config
+        """Whether an adapter is trained. Where nobody knows, the rates of adapters, which allow
+        more, judge the run."""
+        unknown = "use_peft" not in self.config and not self.known
+        return unknown or bool(self.setting("use_peft"))
 
     @cached_property
     def rate(self) -> float:
@@ -187,13 +198,15 @@ class StageHistory:
     @cached_property
     def pure_sigmoid(self) -> bool:
         """Whether the logged loss is DPO's own, which is ln 2 where nothing is learned."""
+        if "loss_type" not in self.config and not self.known:
+            return any(abs(loss - LN_2) < NEAR_LN_2 for loss in self.values("loss")[:1])
         weights = self.setting("loss_weights")
         return self.losses in SIGMOID and weights in (None, [1.0], [1])
 
     @cached_property
     def stride(self) -> int:
         """Optimizer steps between two log rows."""
-        if self.config:
+        if self.known or "logging_steps" in self.config:
             steps = self.number("logging_steps", 1.0)
             share = math.ceil(steps * self.max_steps) if 0 < steps < 1 else steps
             return max(1, int(share))

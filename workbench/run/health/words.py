@@ -34,7 +34,9 @@ def setting(value: Any) -> str:
 
 def arrow(s: StageHistory, key: str, proposed: Any) -> str:
     """The present value and the proposed one: `5e-05 -> 1e-05`."""
-    return f"{setting(s.setting(key))} -> {setting(proposed)}"
+    present = s.setting(key)
+    told = "unknown" if present is None and not s.known else setting(present)
+    return f"{told} -> {setting(proposed)}"
 
 
 def fewer_steps(s: StageHistory, step: int) -> tuple[str, str]:
