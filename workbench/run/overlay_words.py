@@ -34,7 +34,7 @@ def verdict(found: Overlay, stage: str) -> str:
             continue
         well = {place: value for place, value in known.items() if place not in ill} or known
         if len(well) == 1:
-            return f"{found.members[next(iter(well))].sign} alone has no alarm."
+            return f"{found.members[next(iter(well))].sign} is best: it alone has no alarm."
         return _best(found, stage, metric, well)
     return ""
 
