@@ -251,6 +251,8 @@ def test_a_run_with_an_alarm_is_not_the_best(make: Make) -> None:
         "A is best by eval_rewards/accuracies at the end: 0.7, next 0.5."
     )
     assert next(iter(cautions(found, "dpo"))).startswith("B has an alarm")
+    (line,) = found.lines("dpo", metrics=["eval_rewards/accuracies"])
+    assert line.winners["final"] == {0}
     assert verdict(lay(good, best), "dpo") == "A is best: it alone has no alarm."
     assert "A is best by" in verdict(lay(best, broken("worse", held_out=0.4)), "dpo")
     same = make("same", [0.6] * 12, held_out=0.7)

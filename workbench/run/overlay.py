@@ -117,7 +117,7 @@ class Line:
         best: `(value, step)`; all None of a metric that has no better and worse.
         at: The values at the highest x that all runs have reached.
         winners: Places of the runs with the best final value, of those with the best of all, and
-            of those that are best at that x; none where only one run has the metric.
+            of those that are best at that x, see `Overlay.well`; none where fewer than two compare.
     """
 
     metric: str
@@ -206,12 +206,21 @@ class Overlay:
             None if end is None else member.value_at(name, stage, by, end)
             for member in self.members
         )
+        compared = {"final": final, "best": [one[0] if one else None for one in best], "at": at}
+        well = self.well(stage)
         winners = {
-            "final": best_of(name, final),
-            "best": best_of(name, [one[0] if one else None for one in best]),
-            "at": best_of(name, at),
+            kind: best_of(name, [one if i in well else None for i, one in enumerate(values)])
+            for kind, values in compared.items()
         }
         return Line(name, final, best, at, winners)
+
+    def well(self, stage: str) -> frozenset[int]:
+        """Places of the runs that may be the best: those without an alarm, all where all have one.
+
+        What fools the data fools the metric.
+        """
+        well = {place for place, one in enumerate(self.members) if one.alarm(stage) is None}
+        return frozenset(well or range(len(self.members)))
 
 
 def _worth(axis: Axis, step: int) -> float:

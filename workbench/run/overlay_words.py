@@ -24,15 +24,15 @@ HELD_OUT_KEYS = ("test rows", "data files", "datasets", "dataset_name", "test_sp
 def verdict(found: Overlay, stage: str) -> str:
     """Which run is best at its end, by what, and whether chance may have done it; or empty.
 
-    A run with an alarm is best only where all have one: what fools the data fools the metric.
+    A run with an alarm is best only where all have one.
     """
-    ill = {place for place, one in enumerate(found.members) if one.alarm(stage)}
+    may = found.well(stage)
     for metric in DECIDING:
         (line,) = found.lines(stage, metrics=[metric])
         known = {place: value for place, value in enumerate(line.final) if value is not None}
         if len(known) < 2:
             continue
-        well = {place: value for place, value in known.items() if place not in ill} or known
+        well = {place: value for place, value in known.items() if place in may} or known
         if len(well) == 1:
             return f"{found.members[next(iter(well))].sign} is best: it alone has no alarm."
         return _best(found, stage, metric, well)
