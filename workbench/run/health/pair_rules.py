@@ -78,7 +78,7 @@ def no_gradient(s: StageHistory) -> Symptom | None:
 def tiny_batches(s: StageHistory) -> Symptom | None:
     """So few pairs a row that its accuracy says next to nothing."""
     steps = [step for step, _ in s.points("rewards/accuracies")]
-    if len(steps) < SAME_ROWS:
+    if len(steps) < SAME_ROWS or not s.counted:
         return None
     pairs = median(s.rows_of(step) for step in steps)
     if pairs >= FEW_PAIRS:

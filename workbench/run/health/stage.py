@@ -218,6 +218,11 @@ class StageHistory:
         logged = self._sizes.get(step, 0.0)
         return min(logged, MOST_ROWS) if logged >= 1 else self._rows_by_config
 
+    @property
+    def counted(self) -> bool:
+        """Whether it is known of how many rows a log row tells; else `rows_of` is the least."""
+        return self.known or bool(self._sizes)
+
     @cached_property
     def _sizes(self) -> dict[int, float]:
         return dict(self.curves.get("samples", ()))
