@@ -14,7 +14,8 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from series import Rows, Shape, config_of, displaced, dpo_rows, dpo_run, identical
+from planted_faults import displaced, identical
+from series import Rows, Shape, config_of, dpo_rows, dpo_run
 
 from workbench.base.files import append_json
 from workbench.base.paths import Paths

@@ -7,7 +7,8 @@ import time
 from dataclasses import replace
 
 import pytest
-from series import FAULTS, Fault, dpo_run, healthy, long_run
+from planted_faults import FAULTS, Fault
+from series import dpo_run, healthy, long_run
 
 from workbench.recipe.schema import OWN_KEYS, load_schema
 from workbench.run.health import Finding, RunHistory, examine
@@ -113,7 +114,7 @@ def test_hints_tell_of_few_pairs_and_of_no_held_out_data() -> None:
 
 
 def test_the_worst_comes_first_and_causes_before_what_follows() -> None:
-    from series import too_fast
+    from planted_faults import too_fast
 
     found = examine(too_fast(0))
     assert found[0].rule == "rate_too_high"

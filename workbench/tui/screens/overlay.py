@@ -26,7 +26,7 @@ from workbench.tui.overlay import (
     verdict_text,
 )
 from workbench.tui.render import number, plain, state_mark
-from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.screens.filter_screen import FilterScreen
 from workbench.tui.screens.overlay_keys import KEYS
 from workbench.tui.smoothing import SMOOTHINGS
 from workbench.tui.widgets.plot_panel import PlotPanel
@@ -42,7 +42,7 @@ BOTH_FROM = (100, 30)
 """From so many columns and lines on, chart and table are one page."""
 
 
-class OverlayScreen(WorkbenchScreen):
+class OverlayScreen(FilterScreen):
     """Two to eight runs.
 
     Args:
@@ -317,22 +317,6 @@ class OverlayScreen(WorkbenchScreen):
         if run_id:
             self.dismiss()
             self.bench.watch_run(run_id)
-
-    def action_filter(self) -> None:
-        """Type which metrics to show."""
-        field = self.query_one("#filter", Input)
-        field.display = True
-        field.focus()
-
-    @on(Input.Changed, "#filter")
-    def _filter_changed(self) -> None:
-        self._show()
-
-    @on(Input.Submitted, "#filter")
-    def _filter_done(self) -> None:
-        field = self.query_one("#filter", Input)
-        field.display = bool(field.value)
-        self.query_one(RowTable).rows.focus()
 
     def action_scroll(self, by: int) -> None:
         """Scroll the page that is shown."""

@@ -18,7 +18,7 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.base.tail import open_regular, read_small
 from workbench.tui.messages import Failed, RecipesRead
 from workbench.tui.render import join, lines, path_text, plain, stage_mark, yaml_text
-from workbench.tui.screens.base import WorkbenchScreen
+from workbench.tui.screens.filter_screen import FilterScreen
 from workbench.tui.widgets.row_table import Column, Row, RowTable
 from workbench.tui.widgets.steady_input import SteadyInput
 
@@ -29,7 +29,7 @@ TEXT_LIMIT_CHARACTERS = 20_000
 ORDER = ("user", "local", "shipped")
 
 
-class RecipesScreen(WorkbenchScreen):
+class RecipesScreen(FilterScreen):
     """List of recipes with a preview."""
 
     MODE = "recipes"
@@ -184,21 +184,6 @@ class RecipesScreen(WorkbenchScreen):
         self.query_one("#head", Static).update(_heading(entry) if entry else "")
         self.query_one("#yaml", Static).update(yaml_text(self._texts[key]) if entry else "")
         self.query_one("#preview").scroll_home(animate=False)
-
-    def action_filter(self) -> None:
-        """Type words to filter by."""
-        field = self.query_one("#filter", Input)
-        field.display = True
-        field.focus()
-
-    @on(Input.Changed, "#filter")
-    def _filter_changed(self) -> None:
-        self._show()
-
-    @on(Input.Submitted, "#filter")
-    def _filter_done(self) -> None:
-        self.query_one("#filter").display = bool(self.query_one("#filter", Input).value)
-        self.query_one(RowTable).rows.focus()
 
     def action_clear_filter(self) -> None:
         """Show all recipes again."""
