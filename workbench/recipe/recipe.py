@@ -189,6 +189,9 @@ def _undo_booleans(data: Mapping[str, Any]) -> dict[str, Any]:
         found = schema.field(key)
         if isinstance(value, bool) and found and found.kind == "str" and "no" in found.choices:
             result[key] = "no" if value is False else "steps"
+        option = schema.launch.get(key)
+        if value is False and option and option.kind == "str" and "no" in option.choices:
+            result[key] = "no"
     return result
 
 

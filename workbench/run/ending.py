@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from workbench.base.problems import Problem
 
@@ -54,6 +55,7 @@ def conclude(
     advice: Problem | None = None,
     smaller: str = SMALLER,
     log: str = "",
+    who: str = "the trainer",
 ) -> Ending:
     """What a worker's exit without an end record means.
 
@@ -64,28 +66,30 @@ def conclude(
         advice: What its last words say, where they are of a known kind.
         smaller: What to do against a lack of main memory.
         log: Path of its log, for the person.
+        who: What to call it.
     """
     name = signal_name(code)
     resume = "Resume it: it goes on from its last complete checkpoint."
-    exit_fact = f"the trainer ended by {name}" if name else f"the trainer's exit code was {code}"
+    exit_fact = f"{who} ended by {name}" if name else f"{who}'s exit code was {code}"
     facts = (exit_fact, *memory_kills)
     if requested:
         return Ending("killed", Problem("killed on request", log, resume), facts)
     if code == -signal.SIGKILL and memory_kills:
-        what = "this machine's memory ran out, and the kernel killed the trainer"
+        what = f"this machine's memory ran out, and the kernel killed {who}"
         return Ending("out_of_memory", Problem(what, log, smaller), facts)
     if advice is not None:
         return Ending("out_of_memory" if is_memory(advice) else "failed", advice, facts)
     if -code in CRASH_SIGNALS:
-        what = f"the trainer crashed: {CRASH_SIGNALS[signal.Signals(-code)]} ({name})"
-        hint = "Its last words stand at the end of train.log. " + resume
+        what = f"{who} crashed: {CRASH_SIGNALS[signal.Signals(-code)]} ({name})"
+        hint = f"Its last words stand at the end of {Path(log).name or 'its log'}. " + resume
         return Ending("failed", Problem(what, log, hint), facts)
     if name:
-        what = f"the trainer was killed from outside ({name}); nobody asked for it here"
+        what = f"{who} was killed from outside ({name}); nobody asked for it here"
         hint = "Ask who administers this machine, or look for a limit of memory or time. " + resume
         return Ending("killed", Problem(what, log, hint), facts)
-    what = f"the trainer ended with exit code {code} and left no report"
-    return Ending("failed", Problem(what, log, "Read the end of train.log. " + resume), facts)
+    what = f"{who} ended with exit code {code} and left no report"
+    hint = f"Read the end of {Path(log).name or 'its log'}. " + resume
+    return Ending("failed", Problem(what, log, hint), facts)
 
 
 def is_memory(problem: Problem) -> bool:

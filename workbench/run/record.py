@@ -57,6 +57,9 @@ class RunRecord:
         start_adapter, start_reference: What the first stage trains further, and DPO's reference:
             `base`, the folder of an adapter, or empty where the start itself is the reference.
         device: The queue's name of the device that the run has, empty for any.
+        processes: How many processes train together, on all hosts.
+        hosts: The machines that they are on, as ssh or Slurm calls them; empty for this one alone.
+        slurm_job: Id of the job in a cluster's queue, empty for none.
         imported, imported_sha256: The trainer_state.json that an imported run was made of; of such
             a run only the curves are here.
         results: Per stage: seconds, steps, peak_rss_bytes, peak_gpu_bytes, train_loss, eval.
@@ -84,6 +87,9 @@ class RunRecord:
     parent_step: int = 0
     parent_stage: str = ""
     device: str = ""
+    processes: int = 1
+    hosts: list[str] = field(default_factory=list)
+    slurm_job: str = ""
     start_adapter: str = ""
     start_reference: str = ""
     pid: int = 0

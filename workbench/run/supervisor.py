@@ -4,6 +4,9 @@ It has no torch, starts the worker, passes signals on, and survives what the wor
 the worker has ended it completes run.json (how it ended, and how that is known), ends every process
 that is left, and runs the user's end command.
 
+Where several processes train together it starts their launcher, which is told nothing: torchrun
+would give them 30 s to end. Signals go to the processes themselves.
+
 SIGTERM and SIGINT stop the run with a checkpoint, SIGUSR2 kills it, SIGHUP is ignored.
 """
 
@@ -27,6 +30,7 @@ import psutil
 from workbench.base.files import append_json
 from workbench.base.locks import lock_again
 from workbench.base.paths import Paths
+from workbench.base.problems import Problem, ProblemError
 from workbench.base.tail import LineTail
 from workbench.base.text import clean
 from workbench.run.advice import advise, facts_of, less_memory, memory_evidence
@@ -34,10 +38,13 @@ from workbench.run.advice_machine import memory_hint
 from workbench.run.directory import RunDirectory
 from workbench.run.ending import Ending, conclude, signal_name
 from workbench.run.evidence import MemoryKills, boot_id, memory_kills
+from workbench.run.launcher import Start, plan_start
 from workbench.run.machine.sampler import MachineSampler
 from workbench.run.notify import run_end_hook
 from workbench.run.preferences import load_preferences
 from workbench.run.processes import RUN_VARIABLE, end_processes
+from workbench.run.rank_ending import find_cause, last_words
+from workbench.run.ranks import forget_ranks, processes_here, rank_log, read_ranks, signal_ranks
 from workbench.run.record import (
     RunRecord,
     as_error,
@@ -47,9 +54,10 @@ from workbench.run.record import (
     write_end,
 )
 
-WORKER = "workbench.worker.train"
 TICK_SECONDS = 1.0
 LOOK_SECONDS = 5.0
+SAVE_SECONDS = 30.0
+"""For processes whose launcher was killed, to save a checkpoint."""
 MEMORY_SAMPLES = 5
 LAST_WORDS_BYTES = 32 * 1024
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -57,17 +65,19 @@ KILL_SIGNAL = signal.SIGUSR2
 
 
 class Supervisor:
-    """Waits for one worker.
+    """Waits for one worker, or for the launcher of several.
 
     Args:
         run: The run; this process holds its supervisor lock.
-        command: The worker.
+        start: What is started.
     """
 
-    def __init__(self, run: RunDirectory, command: list[str]) -> None:
+    def __init__(self, run: RunDirectory, start: Start) -> None:
         self.run = run
-        self.command = command
+        self.start = start
         self.kill_requested = False
+        self._launched = False
+        self._told_stop: set[int] = set()
         self._stop_requested = False
         self._worker: subprocess.Popen[bytes] | None = None
         self._told_stall = 0.0
@@ -91,10 +101,26 @@ class Supervisor:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if number in STOP_SIGNALS:
             self._stop_requested = True
-            self._send(signal.SIGTERM)
+            self._pass_stop_on()
         elif number == KILL_SIGNAL:
             self.kill_requested = True
-            self._send(signal.SIGKILL)
+            self._kill()
+
+    @property
+    def _is_launcher(self) -> bool:
+        return self._launched and self.start.processes > 1
+
+    def _pass_stop_on(self) -> None:
+        """Ask those to stop that have not been asked yet: a launcher's processes come late."""
+        if not self._is_launcher:
+            self._send(signal.SIGTERM)
+        else:
+            self._told_stop |= signal_ranks(self.run, signal.SIGTERM, except_for=self._told_stop)
+
+    def _kill(self) -> None:
+        self._send(signal.SIGKILL)
+        if self._is_launcher:
+            signal_ranks(self.run, signal.SIGKILL)
 
     def _send(self, number: int) -> None:
         # Popen does not signal a child that it has waited for, so no stranger is hit.
@@ -104,32 +130,54 @@ class Supervisor:
     def supervise(self) -> int | None:
         """Run the worker to its end; returns its exit code, None where it never started."""
         awake = self.listen()
-        if self._stop_requested or self.kill_requested:
-            return None
-        self._worker = self._start()
-        if self.kill_requested:
-            self._send(signal.SIGKILL)
-        elif self._stop_requested:
-            self._send(signal.SIGTERM)
-        sampler = MachineSampler(self.run, self._worker.pid)
+        code = None
+        for command in self.start.commands:
+            if self._stop_requested or self.kill_requested or code:
+                break
+            self._launched = command is self.start.commands[-1]
+            self._worker = self._begin(command)
+            if self.kill_requested:
+                self._kill()
+            elif self._stop_requested:
+                self._pass_stop_on()
+            code = self._await(self._worker, awake)
+        return code
+
+    def _await(self, worker: subprocess.Popen[bytes], awake: int) -> int:
+        sampler = MachineSampler(self.run, worker.pid)
         sampler.start()
         next_look = 0.0
-        while (code := self._worker.poll()) is None:
+        while (code := worker.poll()) is None:
             self._kills.append(memory_kills())
             if time.monotonic() >= next_look:
                 self._look_for_stall()
                 next_look = time.monotonic() + LOOK_SECONDS
+            if self._stop_requested and self._is_launcher:
+                self._pass_stop_on()
             if select.select([awake], [], [], TICK_SECONDS)[0]:
                 os.read(awake, 64)
+        if code < 0 and self._is_launcher and not self.kill_requested:
+            self._let_save()
         sampler.stop()
         return code
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _let_save(self) -> None:
+        """Let processes whose launcher has died save a checkpoint: nobody waits for them now."""
+        say("the launcher is gone; its processes save a checkpoint and end")
+        deadline = time.monotonic() + SAVE_SECONDS
+        while processes_here(self.run) and time.monotonic() < deadline:
+            self._pass_stop_on()
+            time.sleep(TICK_SECONDS / 5)
+
+    def _begin(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+        if self._is_launcher:
+            forget_ranks(self.run)
         # A stop that comes before the worker listens waits for it: the worker unblocks the signal.
+        # A launcher never does, so that whoever ends all processes leaves it to wait for them.
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
             return subprocess.Popen(
-                self.command,
+                command,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 cwd=self.run.path,
@@ -146,7 +194,9 @@ class Supervisor:
         self._told_stall = record.heartbeat
         say(f"stalled: no sign of life since step {record.step}; its stacks are in stacks.log")
         # A worker that is still starting has no handler yet, and would die of the signal.
-        if self._worker is not None and record.pid == self._worker.pid:
+        if self._is_launcher:
+            signal_ranks(self.run, signal.SIGUSR1)
+        elif self._worker is not None and record.pid == self._worker.pid:
             self._send(signal.SIGUSR1)
         event = {"event": "stalled", "stage": record.stage, "step": record.step}
         with contextlib.suppress(OSError):
@@ -156,9 +206,9 @@ class Supervisor:
         """Write how the run ended, unless the worker has; returns the last record."""
         record = read_record(self.run)
         changes: dict[str, object] = {"saving": ""}
-        if code is None:
+        if code is None or (code == 0 and record.state == "starting"):
             changes |= {"state": "stopped", "exit_code": 0, "finished": time.time()}
-        elif has_ended(record) and record.state != "lost":
+        elif has_ended(record) and record.state != "lost" and not self._is_overruled(record, code):
             changes |= {"exit_code": code, "signal": max(0, -code)}
             if code < 0:
                 fact = f"the trainer ended by {signal_name(code)} after its end record"
@@ -185,22 +235,45 @@ class Supervisor:
                 )
         return record
 
+    def _is_overruled(self, record: RunRecord, code: int) -> bool:
+        """Whether the end that rank 0 has written only followed from another's."""
+        if not self._is_launcher or code == 0:
+            return False
+        if code < 0:
+            return not self._stop_requested
+        cause = find_cause(read_ranks(self.run), self.last_words())
+        return cause is not None and cause.record.rank != 0 and not self._stop_requested
+
     def _conclude(self, code: int) -> Ending:
         risen = self._kills[0].risen(memory_kills())
         record = read_record(self.run)
         facts, words = facts_of(self.run, record.stage, record.model_path), self.last_words()
+        who, log = "the trainer", self.run.log
+        told: tuple[str, ...] = ()
+        if self._is_launcher:
+            ranks = read_ranks(self.run)
+            told = tuple(last_words(ranks))
+            cause = find_cause(ranks, words)
+            who = "the launcher of the processes"
+            if cause is not None and code > 0 and not self.kill_requested:
+                problem = cause.problem
+                if problem is not None:
+                    return Ending(cause.record.state or "failed", problem, told)
+                who, log = cause.record.name, rank_log(self.run, cause.record.rank)
+                code, words = cause.code or code, tail_of(log)
         ending = conclude(
             code,
             requested=self.kill_requested,
             memory_kills=risen,
             advice=advise(words, facts),
             smaller=memory_hint(facts, on_gpu=False),
-            log=str(self.run.log),
+            log=str(log),
+            who=who,
         )
         if ending.state != "out_of_memory":
-            return ending
+            return replace(ending, evidence=(*ending.evidence, *told))
         lines = memory_evidence(words, facts) or less_memory(facts, on_gpu=False)
-        return replace(ending, evidence=(*ending.evidence, *lines))
+        return replace(ending, evidence=(*ending.evidence, *told, *lines))
 
     def last_words(self) -> str:
         """The end of what this worker wrote into train.log."""
@@ -221,6 +294,13 @@ def say(text: str) -> None:
         print(clean(text, newlines=False), flush=True)
 
 
+def tail_of(log: Path) -> str:
+    """The end of a log of this run."""
+    tail = LineTail(log, LAST_WORDS_BYTES)
+    tail.skip_to_last(LAST_WORDS_BYTES)
+    return "\n".join([*tail.read(), tail.partial])
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry of the process."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -233,13 +313,26 @@ def main(arguments: list[str] | None = None) -> int:
         say("another supervisor is at work on this run")
         return 1
     os.set_inheritable(lock, False)
+    return supervise_run(run, lock)
+
+
+def supervise_run(run: RunDirectory, lock: int) -> int:
+    """Own a run from the start of its processes to its end record; returns the exit code.
+
+    Args:
+        lock: Descriptor that holds the run's supervisor lock; closed once the end is written.
+    """
     me = psutil.Process()
     update_record(
         run, supervisor_pid=me.pid, supervisor_create_time=me.create_time(), boot_id=boot_id()
     )
-    supervisor = Supervisor(run, [sys.executable, "-m", WORKER, str(run.path)])
     try:
+        start = plan_start(run)
+        update_record(run, processes=start.processes)
+        supervisor = Supervisor(run, start)
         code = supervisor.supervise()
+    except ProblemError as error:
+        return refuse_to_start(run, error.problems[0])
     except OSError as error:
         return fail_to_start(run, error)
     end_processes(run)
@@ -252,13 +345,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def refuse_to_start(run: RunDirectory, problem: Problem) -> int:
+    """The recipe asks for processes that cannot be started here."""
+    say(f"failed: {problem}")
+    error = as_error(problem.what, problem.where, problem.next_step)
+    write_end(run, state="failed", finished=time.time(), error=error)
+    return 1
+
+
 def fail_to_start(run: RunDirectory, error: OSError) -> int:
     """The worker's process could not be made."""
     what = f"cannot start the trainer: {error.strerror or error}"
     hint = "Check the installation, and this machine's memory and process limits."
-    say(what)
-    write_end(run, state="failed", finished=time.time(), error=as_error(what, sys.executable, hint))
-    return 1
+    return refuse_to_start(run, Problem(what, sys.executable, hint))
 
 
 if __name__ == "__main__":

@@ -6,14 +6,18 @@ import math
 import statistics
 import time
 from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from transformers import TrainerCallback
 
 from workbench.worker.batch_counts import BatchCounts
 from workbench.worker.machine import memory_metrics
+from workbench.worker.rank_file import RankFile
 from workbench.worker.run_writer import RunWriter
 from workbench.worker.step_clock import StepClock, clock_for
+from workbench.worker.world import World
 
 FATAL_METRICS = ("loss", "grad_norm")
 PACE_STEPS = 50
@@ -36,14 +40,27 @@ class EvaluationStoppedError(Exception):
 class RunCallback(TrainerCallback):  # type: ignore[misc]
     """Writes metrics and signs of life, obeys a stop, and ends a run that has diverged.
 
+    Args:
+        world, file: This process among those that train together, and its record; all of them stop
+            at the same step.
+
     Attributes:
         diverged: `(step, metric, value)` of the first non-finite loss or gradient norm.
         stopped: Whether the stage ended early because a stop was asked for.
         resumed: Whether training went on from a checkpoint.
     """
 
-    def __init__(self, writer: RunWriter, stage: str) -> None:
+    def __init__(
+        self,
+        writer: RunWriter,
+        stage: str,
+        world: World | None = None,
+        file: RankFile | None = None,
+    ) -> None:
         self.writer = writer
+        self.world = world or World()
+        self.file = file
+        self._stop_asked: Callable[[], bool] | None = None
         self.stage = stage
         self.diverged: tuple[int, str, float] | None = None
         self.stopped = False
@@ -60,6 +77,10 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._counts = BatchCounts(self.stage, trainer.args.world_size)
         self._counts.watch(trainer)
         self.clock.watch(trainer)
+
+    def clock_section(self, kind: str) -> AbstractContextManager[None]:
+        """Count what happens within as time of a kind, see `StepClock.section`."""
+        return self.clock.section(kind)
 
     def count_from(self, tokens: float) -> None:
         """Take this many tokens as seen before, so that the first speed after a resume is right."""
@@ -79,6 +100,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._step_began = time.monotonic()
+        # Asked while the step is computed: the answer costs no time of its own.
+        self._stop_asked = self.world.ask(self.writer.stop_requested)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.clock.optimizer_begins()
@@ -89,8 +112,11 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._steps.append(time.monotonic() - self._step_began)
         pace = round(statistics.median(self._steps), 4)
-        self.writer.tick(step=state.global_step, step_seconds=pace)
-        if self.writer.stop_requested and state.global_step < state.max_steps:
+        self._tick(state, step_seconds=pace)
+        asked = self._stop_asked is not None and self._stop_asked()
+        # Alone a process need not wait for the next step to know it.
+        asked = asked or (self.writer.stop_requested and not self.world.is_shared)
+        if asked and state.global_step < state.max_steps:
             # Logging now closes the window of the running average, so the resumed run loses none.
             self.stopped = True
             control.should_log = control.should_save = control.should_training_stop = True
@@ -100,12 +126,17 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         if self.stopped or self.diverged:
             control.should_evaluate = control.should_save = False
 
+    def _tick(self, state: Any, **changes: Any) -> None:
+        self.writer.tick(step=state.global_step, **changes)
+        if self.file is not None:
+            self.file.tick(state.global_step)
+
     def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.writer.tick(step=state.global_step)
+        self._tick(state)
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.writer.tick(step=state.global_step)
-        if self.writer.stop_requested:
+        self._tick(state)
+        if self.world.any(self.writer.stop_requested):
             raise EvaluationStoppedError
 
     def on_log(
@@ -120,7 +151,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             values |= {name: spent for name, spent in self.clock.take().items() if spent}
             if self.resumed:
                 values["train_loss"] = mean_loss(state.log_history)
-        self.writer.tick(step=state.global_step)
+        self._tick(state)
         faults = self.writer.metrics(self.stage, state.global_step, values)
         # With fp16 the loss scaler meets infinite gradients by design and skips those steps.
         fatal = [n for n in FATAL_METRICS if n in faults and not (args.fp16 and n == "grad_norm")]

@@ -41,8 +41,11 @@ QUIET = {
 }
 
 
-def prepare_environment(environ: MutableMapping[str, str]) -> str:
+def prepare_environment(environ: MutableMapping[str, str], *, several: bool = False) -> str:
     """Set what the libraries read when they are imported; call it before torch is.
+
+    Args:
+        several: Whether several processes train, which share the visible GPUs out.
 
     Returns:
         A sentence about a decision that the user should know of, or an empty text.
@@ -54,7 +57,7 @@ def prepare_environment(environ: MutableMapping[str, str]) -> str:
     environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    return choose_gpu(environ)
+    return "" if several else choose_gpu(environ)
 
 
 @contextlib.contextmanager
@@ -103,7 +106,7 @@ def give_back_memory() -> None:
 
 
 def choose_gpu(environ: MutableMapping[str, str]) -> str:
-    """Keep one GPU where several are visible and no launcher gave each its process.
+    """Keep one GPU where several are visible and one process trains, without a launcher.
 
     TRL refuses to train one process on several GPUs.
     """
@@ -120,7 +123,8 @@ def choose_gpu(environ: MutableMapping[str, str]) -> str:
     chosen = devices[0] if visible is not None else "0"
     environ["CUDA_VISIBLE_DEVICES"] = chosen
     return (
-        f"{len(devices)} GPUs are visible; the run uses the first (CUDA_VISIBLE_DEVICES={chosen})."
+        f"{len(devices)} GPUs are visible; the run uses the first (CUDA_VISIBLE_DEVICES={chosen}). "
+        f"num_processes: {len(devices)} in the recipe would use all of them."
     )
 
 

@@ -43,14 +43,18 @@ class RunWriter:
 
     A file that cannot be written (disk full) costs a line in train.log, never the training.
 
+    Args:
+        interruptible: Whether a stop signal may end what is at work at once. Of processes that
+            train together none may leave alone: a signal is only marked.
+
     Attributes:
         stop_requested: A stop signal has arrived.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, *, interruptible: bool = True) -> None:
         self.run = run
         self.stop_requested = False
-        self._interruptible = True
+        self._may_interrupt = self._interruptible = interruptible
         self._writing = False
         self._ending = False
         self._last_tick = 0.0
@@ -84,7 +88,7 @@ class RunWriter:
         try:
             yield
         finally:
-            self._interruptible = True
+            self._interruptible = self._may_interrupt
 
     def check_stop(self) -> None:
         """Raise `StopRequested` if a stop signal came during an uninterrupted section."""
@@ -217,6 +221,27 @@ class RunWriter:
             raise ProblemError(
                 Problem("the run directory is gone", str(self.run.path), hint)
             ) from error
+
+
+class SilentWriter(RunWriter):
+    """The pen of a process that trains beside the one that writes: it only prints, and listens."""
+
+    def update(self, **changes: Any) -> None:
+        """Nothing: run.json has one writer."""
+
+    def note(self, text: str) -> None:
+        """Print a sentence."""
+        print(redact(text), flush=True)
+
+    def append(self, path: Path, row: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def keep(self, path: Path, content: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def end(self, state: str, problem: Problem | None = None) -> None:
+        """Nothing but closed ears."""
+        self.close_ears()
 
 
 def number(value: Any) -> float | int | None:

@@ -27,6 +27,7 @@ from workbench.run.directory import RunDirectory
 from workbench.run.space import folder_bytes, free_bytes, megabytes
 from workbench.worker.model import read_config
 from workbench.worker.run_writer import RunWriter
+from workbench.worker.world import World
 
 FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WRITE_ERRNOS = (*FULL_ERRNOS, errno.EIO, errno.ESTALE)
@@ -42,14 +43,26 @@ class Saver:
     """Takes the place of a trainer's own saving of checkpoints.
 
     A checkpoint that cannot be saved is left out, said so, and training goes on; older ones are
-    deleted only after the new one is whole.
+    deleted only after the new one is whole. Of processes that train together each has a part to
+    save, and what one of them cannot save is no checkpoint for all.
+
+    Args:
+        world: This process among those that train together.
     """
 
-    def __init__(self, run: RunDirectory, writer: RunWriter, stage: str, trainer: Any) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        writer: RunWriter,
+        stage: str,
+        trainer: Any,
+        world: World | None = None,
+    ) -> None:
         self.run = run
         self.writer = writer
         self.stage = stage
         self.trainer = trainer
+        self.world = world or World()
         self._save: Callable[[Any, Any], None] = trainer._save_checkpoint
         trainer._save_checkpoint = self.save
         self._failing = False
@@ -64,41 +77,55 @@ class Saver:
         state = self.trainer.state
         folder = self.run.output(self.stage) / f"checkpoint-{state.global_step}"
         need, have = self.needed_bytes(), free_bytes(self.run.path)
-        if have < need:
+        if self.world.any(have < need):
             self._report(folder, "the disk is full", need, have)
             return
         best = state.best_model_checkpoint
         self.writer.update(saving=folder.name)
         try:
-            self._write(model, trial, folder)
-        except Exception as error:
-            discard(folder)
-            state.best_model_checkpoint = best
-            if not is_write_failure(error):
-                raise
-            self._report(folder, reason_of(error), need, free_bytes(self.run.path))
-            return
+            reason = self._write(model, trial, folder)
         finally:
             self.writer.update(saving="")
+        if reason:
+            state.best_model_checkpoint = best
+            self._report(folder, reason, need, free_bytes(self.run.path))
+            return
         self._failing = False
         step = state.global_step
         self.writer.event("checkpoint", stage=self.stage, step=step, path=str(folder))
         self.writer.update(step=step, stopped_at=str(folder))
 
-    def _write(self, model: Any, trial: Any, folder: Path) -> None:
+    def _write(self, model: Any, trial: Any, folder: Path) -> str:
+        """Save; why there is no checkpoint, empty where there is one."""
         # A damaged folder of this name would leave its files among the new ones.
-        if folder.exists() and verify(folder, root=self.run.path):
+        if self.world.writes and folder.exists() and verify(folder, root=self.run.path):
             shutil.rmtree(folder, ignore_errors=True)
-        (folder / MANIFEST).unlink(missing_ok=True)
+        if self.world.writes:
+            (folder / MANIFEST).unlink(missing_ok=True)
+        self.world.wait()
+        failure = attempt(lambda: self._save_part(model, trial), folder)
+        if not self.world.any(failure is not None) and self.world.writes:
+            failure = attempt(lambda: self._complete(folder), folder)
+        if self.world.any(failure is not None):
+            if self.world.writes:
+                discard(folder)
+            return reason_of(failure) if failure else "another process could not save its part"
+        return ""
+
+    def _save_part(self, model: Any, trial: Any) -> None:
         arguments = self.trainer.args
         limit, arguments.save_total_limit = arguments.save_total_limit, None
         try:
             self._save(model, trial)
         finally:
             arguments.save_total_limit = limit
+
+    def _complete(self, folder: Path) -> None:
+        """Write the manifest, then delete older checkpoints."""
         write_manifest(folder, {**self.facts(), **self._settings})
         best = self.trainer.state.best_model_checkpoint
         keep = (folder, Path(best)) if best else (folder,)
+        limit = self.trainer.args.save_total_limit
         for old in surplus(self.run.output(self.stage), limit, keep=keep):
             shutil.rmtree(old, ignore_errors=True)
 
@@ -144,7 +171,8 @@ class Saver:
         self.writer.update(saving="final weights")
         try:
             self.trainer.save_model(str(output))
-            write_manifest(output, self.facts(), recursive=False)
+            if self.world.writes:
+                write_manifest(output, self.facts(), recursive=False)
         except Exception as error:
             for name in (MANIFEST, ADAPTER_CONFIG, ADAPTER_WEIGHTS, "model.safetensors"):
                 with contextlib.suppress(OSError):
@@ -159,6 +187,18 @@ class Saver:
             raise ProblemError(Problem(what, str(output), hint)) from error
         finally:
             self.writer.update(saving="")
+
+
+def attempt(work: Callable[[], None], folder: Path) -> Exception | None:
+    """Do a part of the saving; what the file system refused, any other failure is raised."""
+    try:
+        work()
+    except Exception as error:
+        if is_write_failure(error):
+            return error
+        discard(folder)
+        raise
+    return None
 
 
 def error_number(error: BaseException) -> int:

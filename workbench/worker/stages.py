@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import time
@@ -19,6 +20,7 @@ from workbench.worker.callbacks import EvaluationStoppedError, RunCallback, mean
 from workbench.worker.checkpoint_answers import CheckpointAnswers
 from workbench.worker.explain import explain_data
 from workbench.worker.packed_scoring import causal_model, use_packed_rows
+from workbench.worker.rank_file import RankFile
 from workbench.worker.reference_scores import (
     REFERENCE_ADAPTER,
     ReferenceScores,
@@ -30,7 +32,12 @@ from workbench.worker.saving import Saver
 from workbench.worker.scoring import score_labelled_positions_only
 from workbench.worker.stage_config import StageConfig, check_steps, parse_config
 from workbench.worker.trainers import Start, make_trainer
+from workbench.worker.world import World
 
+NO_ANSWERS = (
+    "The probe prompts are not answered while the weights are spread over processes; "
+    "`compare` asks them afterwards."
+)
 PACKED = {"sft": "packed, without padding", "dpo": "packed, with a shared prefix"}
 
 
@@ -42,8 +49,11 @@ class StageData:
     evaluation: Any
 
 
-def run_stages(run: RunDirectory, writer: RunWriter) -> None:
+def run_stages(run: RunDirectory, writer: RunWriter, world: World, file: RankFile) -> None:
     """Train all stages of a run that are not finished yet.
+
+    Args:
+        world, file: This process among those that train together, and its record.
 
     Raises:
         ProblemError: the run cannot go on; anything else that a library raises passes through.
@@ -55,9 +65,8 @@ def run_stages(run: RunDirectory, writer: RunWriter) -> None:
     budget = AnswerBudget()
     for stage in record.stages:
         if stage not in record.results:
-            writer.check_stop()
             writer.update(stage=stage, step=0, max_steps=0)
-            StageRun(run, writer, stage, start, budget).train()
+            StageRun(run, writer, stage, start, budget, world, file).train()
             machine.give_back_memory()
         start = Start(run.output(stage))
 
@@ -68,6 +77,7 @@ class StageRun:
     Args:
         start: what an earlier stage or run has left.
         budget: of the answers at checkpoints, of all stages together.
+        world, file: see `run_stages`; one process alone where they are not given.
     """
 
     def __init__(
@@ -77,58 +87,84 @@ class StageRun:
         stage: str,
         start: Start,
         budget: AnswerBudget,
+        world: World | None = None,
+        file: RankFile | None = None,
     ) -> None:
         self.run = run
         self.writer = writer
         self.stage = stage
         self.start = start
         self.budget = budget
+        self.world = world or World()
         self.config = parse_config(stage, run.config(stage))
-        self.callback = RunCallback(writer, stage)
+        self.callback = RunCallback(writer, stage, self.world, file)
         self.began = time.monotonic()
         self.packed = ""
 
     def train(self) -> None:
         """Train, or go on training, until the stage's final weights are saved."""
+        self.check_stop()
         machine.reset_peaks()
-        asked = self.config.training.resume_from_checkpoint
-        checkpoint = checkpoints.pick_checkpoint(self.run, self.writer, self.stage, asked)
+        checkpoint = self.pick_checkpoint()
         self.writer.progress(f"{self.stage}: reading the data")
         data = load_data(self.config, self.run.path)
-        self.writer.check_stop()
+        self.check_stop()
         self.writer.progress(f"{self.stage}: loading {self.config.model.model_name_or_path}")
         recipe = load_recipe(self.run.recipe)
         prompts = recipe.probe_prompts
-        # Before the other callback, which takes the clock of the speed up again after a save.
-        answers = CheckpointAnswers(
-            self.writer,
-            self.stage,
-            prompts,
-            self.budget,
-            lambda: self.callback.clock.section("save"),
-        )
         trainer = make_trainer(
             self.config,
             self.start,
             self.writer.note,
             train_dataset=data.train,
             eval_dataset=data.evaluation,
-            callbacks=[answers, self.callback],
+            callbacks=[*self.answerers(prompts), self.callback],
         )
         if recipe.shared_prefix:
             self.pack_rows(trainer)
-        self.saver = Saver(self.run, self.writer, self.stage, trainer)
+        self.saver = Saver(self.run, self.writer, self.stage, trainer, self.world)
         self.callback.measure(trainer)
         self.write_counts(data, trainer)
-        self.writer.check_stop()
-        if prompts and not self.start.weights:
+        self.check_stop()
+        if not self.start.weights and self.may_ask(prompts):
             self.writer.progress(f"{self.stage}: the base model answers the probe prompts")
             self.ask(trainer, prompts, "base")
+        self.check_stop()
         with self.writer.uninterrupted():
             self.run_trainer(trainer, checkpoint)
             self.finish(trainer, prompts)
         if self.callback.stopped:
             raise StopRequested
+
+    def check_stop(self) -> None:
+        """End where a stop has been asked of any of the processes."""
+        if self.world.any(self.writer.stop_requested):
+            raise StopRequested
+
+    def pick_checkpoint(self) -> Path | None:
+        """The checkpoint that all processes go on from, chosen by the one that writes."""
+        asked = self.config.training.resume_from_checkpoint
+        chosen = None
+        if self.world.writes:
+            chosen = checkpoints.pick_checkpoint(self.run, self.writer, self.stage, asked)
+        folder = self.world.share(str(chosen or ""))
+        return Path(folder) if folder else None
+
+    def answerers(self, prompts: tuple[str, ...]) -> list[CheckpointAnswers]:
+        """Who lets the checkpoints answer: one process, before the other callback, which takes
+        the clock of the speed up again after a save."""
+        if not self.may_ask(prompts):
+            return []
+        section = functools.partial(self.callback.clock_section, "save")
+        return [CheckpointAnswers(self.writer, self.stage, prompts, self.budget, section)]
+
+    def may_ask(self, prompts: tuple[str, ...]) -> bool:
+        """Whether this process lets its weights answer prompts while it trains."""
+        arguments = self.config.training
+        if prompts and (self.world.spreads_weights or arguments.fsdp or arguments.deepspeed):
+            self.writer.note(NO_ANSWERS)
+            return False
+        return bool(prompts) and self.world.writes
 
     def pack_rows(self, trainer: Any) -> None:
         """Compute no padding, and a pair's prompt once, if the model can; say so if it cannot."""
@@ -187,7 +223,7 @@ class StageRun:
     def save_stopped(self, trainer: Any) -> None:
         """Save the checkpoint of a stop that came between the last step and the results."""
         newest = choose(self.run, self.stage, deep=False).folder
-        if trainer.state.global_step > (step_of(newest) if newest else 0):
+        if trainer.state.global_step > self.world.share(step_of(newest) if newest else 0):
             self.saver.save(trainer.model, None)
         self.callback.stopped = True
 
@@ -195,6 +231,8 @@ class StageRun:
         """End the run with the step and the metric that was lost."""
         assert self.callback.diverged is not None
         step, metric, value = self.callback.diverged
+        if not self.world.writes:
+            raise DivergedError(Problem(f"diverged at step {step}: {metric} is {value}"))
         dropped, left = checkpoints.drop_diverged(self.run, self.stage)
         self.writer.update(stopped_at=str(left) if left else "")
         kept = f" The last good checkpoint is kept: {left.name}." if left else ""
@@ -239,10 +277,10 @@ class StageRun:
 
     def answer_probes(self, trainer: Any, prompts: tuple[str, ...]) -> bool:
         """Let the trained weights answer the probe prompts; False when a stop came before."""
-        if prompts:
+        if self.may_ask(prompts):
             self.writer.progress(f"{self.stage}: the tuned model answers the probe prompts")
             self.ask(trainer, prompts, self.stage)
-        return not self.writer.stop_requested
+        return not self.world.any(self.writer.stop_requested)
 
     def ask(self, trainer: Any, prompts: tuple[str, ...], side: str) -> None:
         """Let a side answer the probe prompts, where it has not done so before."""
