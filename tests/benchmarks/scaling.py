@@ -3,7 +3,9 @@
 Not a test. `python tests/benchmarks/scaling.py --turns 3 --json FILE`
 
 A random Llama is trained on the packed path: an adapter by DPO (few gradients), and the whole model
-by SFT (all gradients but those of the head, which the packed path wants frozen). One process and several gloo processes, each with the same number of threads, take turns.
+by SFT (all gradients but those of the head, which the packed path wants frozen). One process and
+several gloo processes, each with the same number of threads, take turns.
+
 `efficiency` is tokens a second of all processes over so many times those of the one; `at most` is
 what `run/scaling.py` foretells from the time that the processes stand still for each other; what
 lies between the two is no communication but cores, caches and memory that they share.
@@ -113,12 +115,13 @@ def make_trainer(model: Any, tokenizer: Any, arguments: argparse.Namespace) -> A
     make_config, make = (DPOConfig, DPOTrainer) if adapter else (SFTConfig, SFTTrainer)
     lora = LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM")
     processes = int(os.environ.get("WORLD_SIZE", "1"))
+    fixed = {"logging_steps": 1, "save_strategy": "no", "report_to": "none", "bf16": False}
+    fixed |= {"use_cpu": True, "gradient_checkpointing": False, "disable_tqdm": True}
     settings = make_config(
         output_dir=str(Path(arguments.folder) / "output"),
         per_device_train_batch_size=arguments.batch,
         max_steps=arguments.steps + WARM_UP,
-        **{"logging_steps": 1, "save_strategy": "no", "report_to": "none", "bf16": False},
-        **{"use_cpu": True, "gradient_checkpointing": False, "disable_tqdm": True},
+        **fixed,
         **({"ddp_backend": "gloo"} if processes > 1 else {}),
     )
     return make(

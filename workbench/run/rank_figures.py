@@ -11,8 +11,8 @@ FIGURES = (
     *("exposed_share", "communication_share"),
 )
 """Of a process between two log records, evaluations and saves left out: `seconds` of training,
-`compute_seconds` in which it did not stand still for others, `exposed_share` of the time in which it
-did, `communication_share` with what went on behind the backward pass (the span from the first
+`compute_seconds` in which it did not stand still for others, `exposed_share` of the time in which
+it did, `communication_share` with what went on behind the backward pass (the span from the first
 gradients that left to the last that came, at most). The last three only where they are measured."""
 PREFIX = "ranks/"
 

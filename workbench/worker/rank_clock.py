@@ -21,6 +21,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import torch
+import torch.distributed
+
 from workbench.run.rank_figures import FIGURES, rank_metrics
 from workbench.worker.step_clock import StepClock, event_maker
 
@@ -76,8 +79,7 @@ class RankClock:
         """
         if self._processes < 2:
             return
-        if distributed is None:
-            from torch import distributed
+        distributed = distributed or torch.distributed
         self._gather, self._device = trainer.accelerator.gather, trainer.args.device
         trainer.compute_loss = self._counted(trainer.compute_loss)
         trainer.evaluate = self._left_aside(trainer.evaluate)
@@ -132,7 +134,7 @@ class RankClock:
         if seconds <= 0:
             return {}
         figures = {"tokens_per_second": tokens / seconds, "samples_per_second": rows / seconds}
-        figures["seconds"] = seconds
+        figures |= {"seconds": seconds, "threads": float(torch.get_num_threads())}
         waited, hidden = self._gradients.take()
         if waited is not None:
             # Events of a GPU and the clock of its program may differ by a little.
@@ -149,8 +151,6 @@ class RankClock:
         """
         if self._gather is None:
             return {}
-        import torch
-
         mine = [figures.get(name, math.nan) for name in FIGURES]
         told = self._gather(torch.tensor(mine, dtype=torch.float32, device=self._device))
         rows: Sequence[Sequence[float]] = told.view(-1, len(FIGURES)).tolist()
