@@ -58,7 +58,7 @@ class Watched:
         self.model = DataParallel()
         self.told: list[torch.Tensor] = []
         self.distributed = SimpleNamespace(
-            **{name: self._collective for name in COLLECTIVES}, world_size=2
+            **dict.fromkeys(COLLECTIVES, self._collective), world_size=2
         )
         self.trainer: Any = SimpleNamespace(
             args=SimpleNamespace(device=torch.device("cpu")),

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -22,7 +21,7 @@ from workbench.run.attempt import is_training
 from workbench.run.directory import RunDirectory, list_runs
 from workbench.run.metrics import MetricsReader
 from workbench.run.rank_figures import PREFIX
-from workbench.run.ranks import RankRecord, read_ranks
+from workbench.run.rank_states import RankState, states_of
 from workbench.run.record import RunRecord, read_record
 from workbench.run.similar import (
     ENDED,
@@ -38,31 +37,6 @@ RECENT = 20
 LAGS = 0.1
 """A process that computes so much longer than the others is worth a word."""
 CPU = "cpu"
-
-
-@dataclass(frozen=True)
-class RankState:
-    """One process as it has told last; None where it has not told, or where it is not measured.
-
-    Attributes:
-        heartbeat_age: Seconds since its last sign of life; None once it has ended.
-        tokens_per_second, samples_per_second: Of the rows that it has computed itself.
-        compute_seconds: Of training between its last two log records, without standing still.
-        exposed_share: Part of the time in which it stood still for others, 0 to 1.
-        communication_share: The same with what went on behind its backward pass, at most.
-        threads: With which it computes on a CPU.
-    """
-
-    rank: int
-    host: str
-    step: int
-    heartbeat_age: float | None
-    tokens_per_second: float | None
-    samples_per_second: float | None
-    compute_seconds: float | None
-    exposed_share: float | None
-    communication_share: float | None
-    threads: float | None
 
 
 @dataclass(frozen=True)
@@ -104,30 +78,6 @@ class Scaling:
     compared: str = ""
 
 
-def rank_states(records: Iterable[RankRecord], now: float) -> list[RankState]:
-    """The processes by their rank.
-
-    Args:
-        now: Unix seconds.
-    """
-    return [
-        RankState(
-            rank=one.rank,
-            host=one.host,
-            step=one.step,
-            heartbeat_age=None if one.ended else max(0.0, now - one.heartbeat),
-            **{name: one.values.get(name) for name in _MEASURED},
-        )
-        for one in records
-    ]
-
-
-_MEASURED = (
-    *("tokens_per_second", "samples_per_second", "compute_seconds", "exposed_share"),
-    *("communication_share", "threads"),
-)
-
-
 class ScalingOutlook:
     """Tells how a run scales; keeps what does not change between two looks.
 
@@ -147,7 +97,7 @@ class ScalingOutlook:
         """The processes and what they come to; nothing of one alone. Call it from a thread."""
         if record.processes < 2:
             return [], None
-        ranks = rank_states(read_ranks(self._run), time.time())
+        ranks = states_of(self._run)
         threads = next((one.threads for one in ranks if one.threads), None)
         known = record.stage, record.started
         # The devices' kind is told by files that are there from the first log record on.
@@ -188,6 +138,9 @@ def scaling(
     speed, exposed = recent.get("tokens_per_second"), recent.get(f"{PREFIX}exposed_share")
     slowest = recent.get(f"{PREFIX}slowest")
     alone = single.tokens_per_second if single else None
+    efficiency = speed / (processes * alone) if speed and alone else None
+    at_most = None if exposed is None else 1 - exposed
+    beyond = bool(efficiency and at_most is not None and efficiency > 1.05 * at_most)
     return Scaling(
         processes=processes,
         tokens_per_second=speed,
@@ -196,23 +149,35 @@ def scaling(
         waiting_share=recent.get(f"{PREFIX}waiting_share"),
         slowest=None if slowest is None else round(slowest),
         slowest_lag=recent.get(f"{PREFIX}slowest_lag"),
-        efficiency=speed / (processes * alone) if speed and alone else None,
-        at_most=None if exposed is None else 1 - exposed,
+        efficiency=efficiency,
+        at_most=at_most,
         single_run=single.run if single else "",
         single_tokens_per_second=alone,
-        compared=_compared(processes, single, exposed, threads),
+        compared=_compared(processes, single, exposed, threads, beyond=beyond),
     )
 
 
+_BEYOND = (
+    "that is more than the time in communication leaves, so that the one process was slower than "
+    "these are for another reason: a busier machine, or other rows"
+)
+
+
 def _compared(
-    processes: int, single: Single | None, exposed: float | None, threads: float | None
+    processes: int,
+    single: Single | None,
+    exposed: float | None,
+    threads: float | None,
+    *,
+    beyond: bool,
 ) -> str:
     each = f", {threads:.0f} thread{'' if threads == 1 else 's'} each" if threads else ""
     if single is not None:
-        return (
+        said = (
             f"tokens a second of {processes} processes over {processes} times those of one, "
             f"which trained with the same settings in run {single.run}{each}"
         )
+        return f"{said}; {_BEYOND}" if beyond else said
     once = "run it once with num_processes: 1 to know"
     if each:
         once += f" (on a CPU with OMP_NUM_THREADS={threads:.0f}, so that it has no more cores)"
@@ -297,24 +262,3 @@ def scaling_words(found: Scaling) -> list[str]:
     elif found.at_most is not None:
         parts.append(f"efficiency at most {found.at_most:.2f}")
     return parts
-
-
-def rank_rows(ranks: Sequence[RankState]) -> list[tuple[str, ...]]:
-    """A table of the processes: a head, then a row for each; `-` where nothing is known."""
-    head = ("rank", "host", "step", "tok/s", "computes", "stands still", "hidden", "last sign")
-    return [head, *(_rank_row(one) for one in ranks)]
-
-
-def _rank_row(one: RankState) -> tuple[str, ...]:
-    def share(value: float | None) -> str:
-        return "-" if value is None else f"{100 * value:.0f} %"
-
-    exposed, whole = one.exposed_share, one.communication_share
-    hidden = None if exposed is None or whole is None else whole - exposed
-    speed = "-" if one.tokens_per_second is None else f"{one.tokens_per_second:,.0f}"
-    age = "ended" if one.heartbeat_age is None else f"{one.heartbeat_age:.0f} s"
-    computes = share(None if exposed is None else 1 - exposed)
-    return (
-        *(str(one.rank), one.host or "-", str(one.step), speed),
-        *(computes, share(exposed), share(hidden), age),
-    )
