@@ -43,8 +43,7 @@ def scaling_lines(run: RunDirectory, record: RunRecord, paths: Paths) -> Iterato
     rows = [[one_line(text)[:LONGEST_NAME] for text in row] for row in rank_rows(ranks)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows[: SHOWN_RANKS + 1] if ranks else ():
-        cells = (pad(text, width) for text, width in zip(row, widths, strict=True))
-        yield f"  {'  '.join(cells)}".rstrip()
+        yield f"  {'  '.join(map(pad, row, widths))}".rstrip()
     if len(ranks) > SHOWN_RANKS:
         yield f"  and {len(ranks) - SHOWN_RANKS} more"
 

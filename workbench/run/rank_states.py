@@ -75,7 +75,7 @@ def _rank_row(one: RankState) -> tuple[str, ...]:
 
     exposed, whole = one.exposed_share, one.communication_share
     hidden = None if exposed is None or whole is None else whole - exposed
-    speed = "-" if one.tokens_per_second is None else f"{one.tokens_per_second:,.0f}"
+    speed = "-" if one.tokens_per_second is None else f"{one.tokens_per_second:.0f}"
     age = "ended" if one.heartbeat_age is None else f"{one.heartbeat_age:.0f} s ago"
     computes = share(None if exposed is None else 1 - exposed)
     return (

@@ -252,11 +252,11 @@ def scaling_words(found: Scaling) -> list[str]:
     """`2 ranks`, `comm 12 %`, `efficiency 0.91 of run X`: what is worth a line, as far as known."""
     parts = [f"{found.processes} ranks"]
     if found.tokens_per_second:
-        parts.append(f"{found.tokens_per_second:,.0f} tok/s")
+        parts.append(f"{found.tokens_per_second:.0f} tok/s")
     if found.exposed_share is not None:
         parts.append(f"comm {100 * found.exposed_share:.0f} %")
     if found.slowest is not None and (found.slowest_lag or 0) >= LAGS:
-        parts.append(f"rank {found.slowest} {100 * (found.slowest_lag or 0):.0f} % slower")
+        parts.append(f"rank {found.slowest} slower by {100 * (found.slowest_lag or 0):.0f} %")
     if found.efficiency is not None:
         parts.append(f"efficiency {found.efficiency:.2f} of run {found.single_run}")
     elif found.at_most is not None:

@@ -139,9 +139,7 @@ def _rank_block(view: MachineView, width: int) -> Content:
     """A table of the processes, each column as wide as it must be."""
     table = [[_name(text) for text in row] for row in rank_rows(view.ranks[:SHOWN_RANKS])]
     widths = [max(map(cells, column)) for column in zip(*table, strict=True)]
-    head, *rows = (
-        GAP.join(pad(text, wide) for text, wide in zip(row, widths, strict=True)) for row in table
-    )
+    head, *rows = (GAP.join(map(pad, row, widths)).rstrip() for row in table)
     shown = [plain(head, style="$muted"), *map(plain, rows)]
     if (left := len(view.ranks) - SHOWN_RANKS) > 0:
         shown.append(plain(f"and {left} more", style="$muted"))
