@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -208,3 +213,33 @@ def test_alone_nothing_is_touched_or_told() -> None:
     clock.watch(trainer, distributed)
     assert (trainer.compute_loss, distributed.barrier) == (len, len)
     assert clock.take(4) == clock.share({}) == {}
+
+
+def test_two_real_processes_tell_which_is_slow(tmp_path: Path) -> None:
+    """Rank 1 sleeps in each step; rank 0 stands still in DDP's backward pass meanwhile."""
+    asleep, steps = 0.1, 10
+    output = tmp_path / "told.json"
+    script = Path(__file__).with_name("two_clocks.py")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    done = subprocess.run(
+        [*launcher, "--nproc-per-node", "2", str(script), str(output), str(asleep)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(output.read_text())
+    figures, metrics = told["figures"], told["metrics"]
+    assert figures["tokens_per_second"] * figures["seconds"] == pytest.approx(steps * 4 * 64)
+    assert figures["exposed_share"] * figures["seconds"] > 0.9 * steps * asleep
+    assert metrics["ranks/slowest"] == 1.0
+    assert metrics["ranks/slowest_lag"] > 1.0
+    assert metrics["ranks/waiting_share"] > 0.3
