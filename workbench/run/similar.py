@@ -12,6 +12,7 @@ import yaml
 
 from workbench.base.paths import Paths
 from workbench.base.tail import read_small
+from workbench.recipe.launching import launch_wish
 from workbench.recipe.recipe import Recipe, flat_recipe, resolve
 from workbench.recipe.schema import load_schema
 from workbench.run.directory import RunDirectory, list_runs
@@ -81,12 +82,21 @@ def find_similar(recipe: Recipe, stage: str, paths: Paths) -> Similar | None:
         record = read_record(run)
         if record.state not in ENDED or not is_here(record) or stage not in record.stages:
             continue
+        if not _as_many(record.processes, recipe):
+            continue
         had, packed = config_of(run, stage, record.finished), was_packed(run, record.finished)
         if packed is recipe.shared_prefix and same_settings(asked, had, stage):
             seconds = _median_step(run, stage, record.finished)
             if seconds is not None:
                 return Similar(run.id, seconds)
     return None
+
+
+def _as_many(processes: int, recipe: Recipe) -> bool:
+    """Whether a recipe asks for as many processes; where it leaves the number open, for several."""
+    wish = launch_wish(recipe)
+    wanted = 1 if wish.is_one_process else wish.num_processes
+    return processes == wanted if wanted else processes > 1
 
 
 # The files of a run that has ended do not change; `finished` tells it from one that was resumed.
