@@ -195,6 +195,20 @@ def test_the_first_record_of_a_stage_does_not_count(paths: Paths) -> None:
     assert recent_values(reader, "dpo") == {"tokens_per_second": 1.0}
 
 
+def test_the_slowest_is_the_same_in_most_records(paths: Paths) -> None:
+    told = ((3, 0.1), (0, 0.9), (3, 0.3), (3, 0.5), (1, 0.9))
+    run = make_run(paths, 1, 700.0, processes=4)
+    for turns, wanted in ((told, (3, 0.3)), (told[1:4:2] + told[4:], (None, None))):
+        rows = [
+            {"stage": "dpo", "step": step, "loss": 0.5, "tokens_per_second": 700.0}
+            | {"ranks/exposed_share": 0.2, "ranks/slowest": rank, "ranks/slowest_lag": lag}
+            for step, (rank, lag) in enumerate(((0, 9.0), *turns), start=1)
+        ]
+        run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        _, found = look(run, paths)
+        assert (found.slowest, found.slowest_lag) == wanted
+
+
 def test_a_table_of_the_processes() -> None:
     told = {"tokens_per_second": 1234.5, "exposed_share": 0.25, "communication_share": 0.3}
     states = rank_states(

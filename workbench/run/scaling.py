@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
@@ -37,6 +38,7 @@ RECENT = 20
 LAGS = 0.1
 """A process that computes so much longer than the others is worth a word."""
 CPU = "cpu"
+SPEED, SLOWEST, LAG = "tokens_per_second", f"{PREFIX}slowest", f"{PREFIX}slowest_lag"
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Scaling:
         exposed_share: Part of the time in which they stand still for each other, their mean.
         communication_share: The same with what goes on behind the backward pass, at most.
         waiting_share: The part of `exposed_share` that waits for the slowest process, at least.
-        slowest, slowest_lag: Its rank, and by which share it computes longer than the others.
+        slowest, slowest_lag: The rank that is the slowest in most records, if one is, and by which
+            share it computes longer than the others.
         efficiency: Against one process, 1 where nothing is lost.
         at_most: What the efficiency can be by `exposed_share` alone.
         single_run, single_tokens_per_second: Where the one process is from.
@@ -109,7 +112,11 @@ class ScalingOutlook:
 
 
 def recent_values(reader: MetricsReader, stage: str) -> dict[str, float]:
-    """Medians of a stage's last log records of training, the very first one left out."""
+    """Medians of a stage's last log records of training, the very first one left out.
+
+    Of `ranks/slowest` there is no median: it is the process that was the slowest in most of the
+    records, with its own lag; both are left out where there is none.
+    """
     rows = [row for row in reader.recent if row["stage"] == stage and is_training(row)]
     # The first record tells of loading and compiling too.
     begins = bool(rows) and not reader.points("loss", stage)[: -len(rows)]
@@ -117,9 +124,16 @@ def recent_values(reader: MetricsReader, stage: str) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for row in rows[-RECENT:]:
         for name, value in row.items():
-            if (name == "tokens_per_second" or name.startswith(PREFIX)) and is_number(value):
+            if (name == SPEED or name.startswith(PREFIX)) and is_number(value):
                 values.setdefault(name, []).append(float(value))
-    return {name: median(found) for name, found in values.items()}
+    ranks, lags = values.pop(SLOWEST, []), values.pop(LAG, [])
+    found = {name: median(known) for name, known in values.items()}
+    if ranks and len(ranks) == len(lags):
+        rank, times = Counter(ranks).most_common(1)[0]
+        if times > len(ranks) / 2:
+            its = [lag for one, lag in zip(ranks, lags, strict=True) if one == rank]
+            found |= {SLOWEST: rank, LAG: median(its)}
+    return found
 
 
 def scaling(
@@ -135,8 +149,8 @@ def scaling(
         single: What one process does, None where no run tells it.
         threads: Of each process on a CPU.
     """
-    speed, exposed = recent.get("tokens_per_second"), recent.get(f"{PREFIX}exposed_share")
-    slowest = recent.get(f"{PREFIX}slowest")
+    speed, exposed = recent.get(SPEED), recent.get(f"{PREFIX}exposed_share")
+    slowest = recent.get(SLOWEST)
     alone = single.tokens_per_second if single else None
     efficiency = speed / (processes * alone) if speed and alone else None
     at_most = None if exposed is None else 1 - exposed
@@ -148,7 +162,7 @@ def scaling(
         communication_share=recent.get(f"{PREFIX}communication_share"),
         waiting_share=recent.get(f"{PREFIX}waiting_share"),
         slowest=None if slowest is None else round(slowest),
-        slowest_lag=recent.get(f"{PREFIX}slowest_lag"),
+        slowest_lag=recent.get(LAG),
         efficiency=efficiency,
         at_most=at_most,
         single_run=single.run if single else "",
@@ -219,7 +233,7 @@ def _speed(run: RunDirectory, stage: str, finished: float) -> float | None:
     reader = MetricsReader(run)
     reader.skip_to_last(LAST_BYTES)
     reader.read_all()
-    return recent_values(reader, stage).get("tokens_per_second")
+    return recent_values(reader, stage).get(SPEED)
 
 
 def device_kind(
