@@ -105,6 +105,16 @@ def _numbers_of_file(name: str, recipe_folder: Path) -> dict[str, Any]:
     return _given(found)
 
 
+def launch_kind(recipe: Recipe) -> str:
+    """`MULTI_GPU`, `FSDP` or `DEEPSPEED`: how the processes share the work."""
+    wish = launch_wish(recipe)
+    try:
+        content = read_launch_file(wish.accelerate_config or "multi_gpu", recipe.path.parent)
+    except ProblemError:
+        content = {}
+    return _distributed(wish, str(content.get("distributed_type")))
+
+
 def launch_values(recipe: Recipe) -> dict[str, Any]:
     """The recipe's launch keys as typed, in its order; what a checkpoint remembers of them."""
     known = load_schema().launch
