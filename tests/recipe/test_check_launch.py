@@ -51,7 +51,10 @@ def test_right_keys_have_no_problem(make_recipe: Make, paths: Paths, lines: str)
             "3 processes cannot be shared out evenly among 2 machines. num_processes counts those "
             "of all machines: write 2 or 4.",
         ),
-        ("mixed_precision: bf32", "mixed_precision: there is no bf32. Allowed: no, fp16, bf16, fp8."),
+        (
+            "mixed_precision: bf32",
+            "mixed_precision: there is no bf32. Allowed: no, fp16, bf16, fp8.",
+        ),
         (
             "accelerate_config: fsdp3",
             "trial.yaml:5:1: there is no launch config fsdp3. Write one of single_gpu, multi_gpu",

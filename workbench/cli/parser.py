@@ -97,7 +97,9 @@ def _add_queueing(*parsers: argparse.ArgumentParser) -> None:
             "--queue", action="store_true", help="start it when its device is free; return at once"
         )
         parser.add_argument(
-            "--device", metavar="NAME", help="cuda:0, cuda:1, ... or cpu (default: any GPU)"
+            "--device",
+            metavar="NAME",
+            help="cuda:0, cuda:1, several as cuda:0,cuda:1, or cpu (default: what is free)",
         )
         parser.add_argument(
             "--stop-on-failure", action="store_true", help="pause the queue if this run fails"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.base.problems import Problem, ProblemError
-from workbench.recipe.launch_files import PRESETS, read_launch_file
+from workbench.recipe.launch_files import PRESETS, ZERO_FILE, read_launch_file, zero_file
 from workbench.recipe.launch_options import FLAGS, has_effect, place_of, plain
 from workbench.recipe.recipe import Recipe
 from workbench.recipe.schema import load_schema
@@ -193,8 +193,8 @@ def _place(settings: dict[str, Any], key: str, value: Any, recipe_folder: Path) 
     section = place_of(key)
     if section is None:
         return
-    if key == "deepspeed_config_file":
-        value = str((recipe_folder / str(value)).absolute())
+    if key == ZERO_FILE:
+        value = zero_file(value, recipe_folder)
     if section:
         inner = settings.get(section)
         settings[section] = {**(inner if isinstance(inner, dict) else {}), key: plain(value)}
@@ -218,7 +218,7 @@ def _tidy_zero(settings: dict[str, Any]) -> None:
     zero = {key: value for key, value in zero.items() if key != "gradient_accumulation_steps"}
     # DeepSpeed's own launcher would start the machines by itself.
     settings["deepspeed_config"] = {**zero, "deepspeed_multinode_launcher": "standard"}
-    if zero.get("deepspeed_config_file") and settings.get("mixed_precision") == "no":
+    if zero.get(ZERO_FILE) and settings.get("mixed_precision") == "no":
         # Accelerate takes a precision beside DeepSpeed's own file for a contradiction.
         del settings["mixed_precision"]
 
