@@ -15,13 +15,24 @@ from workbench.cli.queue import enqueue
 from workbench.cli.recipes import load
 from workbench.cli.runs import end_code, print_summary, run_json
 from workbench.recipe.checks import check, errors
+from workbench.recipe.launching import launch_wish
 from workbench.recipe.recipe import Recipe
 from workbench.run.changes import refuse_changes
-from workbench.run.devices import check_device, slot_of_recipe, visible_slots
+from workbench.run.devices import (
+    CPU,
+    check_device,
+    choose_slots,
+    join_slots,
+    slot_of_recipe,
+    slots_needed,
+    split_device,
+    visible_slots,
+)
 from workbench.run.directory import Origin, RunDirectory, create_run, find_run
 from workbench.run.dispatcher import assign_device, take_free_device
 from workbench.run.gpu_use import use_of
 from workbench.run.launch import launch, resume
+from workbench.run.launch_check import refuse_launch
 from workbench.run.lineage import find_origin, fit_recipe, fork_recipe
 from workbench.run.notify import keep_end_command
 from workbench.run.record import read_record, trust_model
@@ -32,6 +43,7 @@ def run(arguments: argparse.Namespace, paths: Paths) -> int:
     """Check a recipe, make a run of it, start it, and follow it unless `--detach`."""
     recipe = load(paths, arguments.recipe, settings=arguments.settings, stage=arguments.stage)
     device = check_device(arguments.device, visible_slots()) if arguments.device else ""
+    refuse_launch(recipe, device, named=bool(device) and not arguments.queue)
     trusted = arguments.trusted_model
     started = prepare(
         paths, recipe, name=arguments.name, parent=arguments.parent, trusted_model=trusted
@@ -53,8 +65,10 @@ def begin(paths: Paths, run: RunDirectory, recipe: Recipe, device: str = "") -> 
         device: The one that a person named and the run has; the first free one is taken without.
     """
     if not device and (device := take_free_device(run)):
-        print(f"It gets {device}, the first device that is free.", file=sys.stderr)
-    slot = device or slot_of_recipe(recipe) or visible_slots()[0]
+        print(_device_line(recipe, device), file=sys.stderr)
+    slots = visible_slots()
+    usual = join_slots(choose_slots(slots, (), slots_needed(recipe, slots)))
+    slot = device or slot_of_recipe(recipe) or usual
     problems = []
     if others := use_of(slot).others:
         hint = "dpo-workbench doctor lists all devices."
@@ -64,6 +78,17 @@ def begin(paths: Paths, run: RunDirectory, recipe: Recipe, device: str = "") -> 
     if problems:
         report(ProblemError(*problems))
     launch(run)
+
+
+def _device_line(recipe: Recipe, device: str) -> str:
+    """Which devices a run gets, and how it would get all of them."""
+    if len(split_device(device)) > 1:
+        return f"It gets {device}, the first devices that are free."
+    told = f"It gets {device}, the first device that is free."
+    count = len(visible_slots())
+    if not launch_wish(recipe).is_one_process or device == CPU:
+        return told
+    return f"{told} With num_processes: {count} it would train on all {count}."
 
 
 def _report_launched(run: RunDirectory, arguments: argparse.Namespace) -> int:

@@ -88,12 +88,15 @@ def choose_slots(slots: Sequence[str], taken: Container[str], count: int = 1) ->
 
 
 def slot_of_recipe(recipe: Recipe) -> str:
-    """The devices that a recipe itself names in its `env`, empty for none."""
+    """The devices that a recipe itself names in its `env`, as many as it needs; empty for none."""
+    slots = slots_of_recipe(recipe)
+    return join_slots(slots[: slots_needed(recipe, slots)]) if slots else ""
+
+
+def slots_of_recipe(recipe: Recipe) -> list[str]:
+    """All devices that a recipe itself shows to its run; empty where it names none."""
     given = allowed_variables(recipe.values(recipe.stages[0]).get("env")).get(VISIBLE_VARIABLE)
-    if given is None:
-        return ""
-    slots = visible_slots({VISIBLE_VARIABLE: given})
-    return join_slots(slots[: slots_needed(recipe, slots)])
+    return visible_slots({VISIBLE_VARIABLE: given}) if given is not None else []
 
 
 def check_device(device: str, slots: Sequence[str]) -> str:
