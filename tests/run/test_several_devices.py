@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 
@@ -27,9 +28,14 @@ from workbench.run.devices import (
 from workbench.run.directory import RunDirectory, create_run
 from workbench.run.dispatcher import Dispatcher, take_free_device
 from workbench.run.gpu_use import use_of
+from workbench.run.health.history import stage_history
+from workbench.run.health.rows import RowSample
+from workbench.run.metrics import MetricsReader
 from workbench.run.queue import Queue, waits_for
 from workbench.run.record import read_record, update_record
 from workbench.run.room import room_for
+from workbench.run.schedule import plan_of
+from workbench.run.similar import find_similar
 
 MakeRecipe = Callable[..., Recipe]
 Make = Callable[[str], RunDirectory]
@@ -235,3 +241,32 @@ def test_the_effective_batch_is_that_of_all_processes(
     every = make_recipe(f"{HEAD}{batch}accelerate_config: multi_gpu\n")
     assert totals(every, "dpo", paths.models, Room(devices=4)).effective_batch == 24
     assert totals(every, "dpo", paths.models, Room(devices=4)).processes == 4
+
+
+def test_a_past_run_counts_only_with_as_many_processes(
+    make_recipe: MakeRecipe, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    recipe = make_recipe(f"{HEAD}num_processes: 2\n")
+    run = create_run(paths, recipe)
+    rows = [{"stage": "dpo", "step": n, "time": 10.0 * n, "loss": 0.5} for n in (1, 2, 3)]
+    run.metrics.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    update_record(run, state="finished", finished=99.0, processes=2)
+    similar = find_similar(recipe, "dpo", paths)
+    assert similar is not None
+    assert similar.run == run.id
+    assert find_similar(make_recipe(f"{HEAD}num_processes: 4\n"), "dpo", paths) is None
+    assert find_similar(make_recipe(HEAD), "dpo", paths) is None
+    by_devices = make_recipe(f"{HEAD}accelerate_config: multi_gpu\n")
+    assert find_similar(by_devices, "dpo", paths) == similar
+
+
+def test_what_is_foreseen_counts_all_processes(make: Make) -> None:
+    run = make("num_processes: 2\nper_device_train_batch_size: 4")
+    update_record(run, processes=2)
+    assert plan_of(run, "dpo").rows_per_step == 8
+    stage = stage_history(
+        "dpo", MetricsReader(run), read_record(run), {"per_device_train_batch_size": 4}, (),
+        RowSample(run.metrics),
+    )  # fmt: skip
+    assert stage.rows_of(1) == 8.0 * stage.stride

@@ -115,10 +115,40 @@ def launch_kind(recipe: Recipe) -> str:
     return _distributed(wish, str(content.get("distributed_type")))
 
 
-def launch_values(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's launch keys as typed, in its order; what a checkpoint remembers of them."""
-    known = load_schema().launch
-    return {key: value for key, value in recipe.data.items() if key in known}
+def launch_record(recipe: Recipe, processes: int) -> dict[str, Any]:
+    """What a checkpoint remembers of the launch: all that the numbers after it depend on.
+
+    Args:
+        processes: How many train together.
+
+    Returns:
+        `num_processes`, `accelerate_config` by the name of TRL's config that shares the work in the
+        same way (`multi_gpu` shares nothing but the rows), and `mixed_precision`.
+    """
+    precision = launch_wish(recipe).options.get("mixed_precision")
+    return {
+        "num_processes": processes,
+        "accelerate_config": _way_of_sharing(recipe),
+        "mixed_precision": str(precision or "no"),
+    }
+
+
+def _way_of_sharing(recipe: Recipe) -> str:
+    kind, wish = launch_kind(recipe), launch_wish(recipe)
+    if kind == DATA_PARALLEL:
+        return "multi_gpu"
+    section, key, prefix = "fsdp_config", "fsdp_version", "fsdp"
+    if kind == ZERO:
+        section, key, prefix = "deepspeed_config", "zero_stage", "zero"
+    try:
+        content = read_launch_file(wish.accelerate_config or "multi_gpu", recipe.path.parent)
+    except ProblemError:
+        content = {}
+    inner = content.get(section)
+    said = inner.get(key) if isinstance(inner, dict) else None
+    known = load_schema().launch.get(key)
+    default = known.default if known else None
+    return f"{prefix}{wish.options.get(key) or said or default or 2}"
 
 
 def _config_name(data: Mapping[str, Any]) -> str:
