@@ -41,8 +41,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str, setup: st
     folder.mkdir(exist_ok=True)
     (folder / "stand_in.py").write_text(code)
     (folder / "stand_in_supervisor.py").write_text(
-        "from workbench.run import supervisor\n"
-        "supervisor.WORKER = 'stand_in'\n"
+        "from workbench.run import launcher, supervisor\n"
+        "launcher.WORKER = 'stand_in'\n"
         f"{setup}\n"
         "raise SystemExit(supervisor.main())\n"
     )

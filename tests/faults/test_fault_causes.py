@@ -22,6 +22,7 @@ from workbench.base.problems import Problem
 from workbench.recipe.checks import check
 from workbench.recipe.recipe import load_recipe
 from workbench.run.advice import advise, facts_of
+from workbench.run.launcher import Start
 from workbench.run.supervisor import Supervisor
 from workbench.worker.explain import explain, explain_data, explain_memory, is_out_of_memory
 
@@ -479,7 +480,7 @@ def test_the_supervisor_reads_what_a_dead_trainer_said(tmp_path: Path) -> None:
     run.config("dpo").write_text(CONFIG)
     with run.log.open("a") as log:
         log.write("OSError: You are trying to access a gated repo.\n")
-    supervisor = Supervisor(run, [])
+    supervisor = Supervisor(run, Start(()))
     ending = supervisor._conclude(1)
     assert (ending.state, ending.problem.what) == (
         "failed",

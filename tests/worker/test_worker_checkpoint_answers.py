@@ -154,7 +154,7 @@ def test_a_run_answers_at_its_checkpoints_and_loses_nothing(
         f"{patch}\nfrom workbench.worker.train import main\nraise SystemExit(main())\n"
     )
     (tmp_path / "generous_supervisor.py").write_text(
-        "from workbench.run import supervisor\nsupervisor.WORKER = 'generous'\n"
+        "from workbench.run import launcher, supervisor\nlauncher.WORKER = 'generous'\n"
         "raise SystemExit(supervisor.main())\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")

@@ -206,7 +206,8 @@ class Supervisor:
         """Write how the run ended, unless the worker has; returns the last record."""
         record = read_record(self.run)
         changes: dict[str, object] = {"saving": ""}
-        if code is None or (code == 0 and record.state == "starting"):
+        only_prepared = code == 0 and not self._launched and not has_ended(record)
+        if code is None or only_prepared:
             changes |= {"state": "stopped", "exit_code": 0, "finished": time.time()}
         elif has_ended(record) and record.state != "lost" and not self._is_overruled(record, code):
             changes |= {"exit_code": code, "signal": max(0, -code)}
