@@ -87,6 +87,13 @@ def _add_training(commands: Commands) -> None:
         help="go on although settings or data have changed since the checkpoint",
     )
     _add_fork(commands)
+    for parser in (run, resume):
+        parser.add_argument(
+            "--hosts",
+            metavar="A,B",
+            default="",
+            help="train on several hosts, over ssh; this one first",
+        )
     _add_trust(run)
     _add_queueing(run, resume)
 

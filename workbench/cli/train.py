@@ -10,6 +10,7 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.cli.announce import Announcer
 from workbench.cli.execute import INTERRUPTED, report
 from workbench.cli.follow import follow
+from workbench.cli.hosts import host_settings, hosts_of_resume, keep_hosts
 from workbench.cli.output import one_line, print_json
 from workbench.cli.queue import enqueue
 from workbench.cli.recipes import load
@@ -31,6 +32,7 @@ from workbench.run.devices import (
 from workbench.run.directory import Origin, RunDirectory, create_run, find_run
 from workbench.run.dispatcher import assign_device, take_free_device
 from workbench.run.gpu_use import use_of
+from workbench.run.hosts.names import parse_hosts
 from workbench.run.launch import launch, resume
 from workbench.run.launch_check import refuse_launch
 from workbench.run.lineage import find_origin, fit_recipe, fork_recipe
@@ -42,12 +44,17 @@ from workbench.run.room import memory_problem, room_for
 def run(arguments: argparse.Namespace, paths: Paths) -> int:
     """Check a recipe, make a run of it, start it, and follow it unless `--detach`."""
     recipe = load(paths, arguments.recipe, settings=arguments.settings, stage=arguments.stage)
+    hosts = parse_hosts(arguments.hosts) if arguments.hosts else []
+    if hosts:
+        settings = [*arguments.settings, *host_settings(hosts, recipe, paths)]
+        recipe = load(paths, arguments.recipe, settings=settings, stage=arguments.stage)
     device = check_device(arguments.device, visible_slots()) if arguments.device else ""
-    refuse_launch(recipe, device, named=bool(device) and not arguments.queue)
+    refuse_launch(recipe, device, hosts=len(hosts), named=bool(device) and not arguments.queue)
     trusted = arguments.trusted_model
     started = prepare(
         paths, recipe, name=arguments.name, parent=arguments.parent, trusted_model=trusted
     )
+    keep_hosts(started, hosts)
     if arguments.on_end:
         keep_end_command(started, arguments.on_end)
     if arguments.queue:
@@ -173,6 +180,7 @@ def fork(arguments: argparse.Namespace, paths: Paths) -> int:
     refuse_problems(recipe, paths, trusted)
     forked = create_run(paths, recipe, name=arguments.name or record.name, origin=origin)
     trust_model(forked, trusted)
+    keep_hosts(forked, record.hosts)
     begin(paths, forked, recipe)
     return _report_launched(forked, arguments)
 
@@ -180,6 +188,7 @@ def fork(arguments: argparse.Namespace, paths: Paths) -> int:
 def resume_run(arguments: argparse.Namespace, paths: Paths) -> int:
     """Go on with a stopped, failed or lost run from its newest complete checkpoint."""
     found = find_run(paths, arguments.run)
+    hosts_of_resume(found, arguments)
     if arguments.queue:
         # Nobody is there to be asked when its turn comes.
         refuse_changes(found, accept=False)
