@@ -162,7 +162,7 @@ class Supervisor:
                 self._pass_stop_on()
             code = self._await(self._worker, awake)
         if self.links is not None:
-            self.links.settle()
+            self.links.settle(failed=code != 0)
             if code:
                 self._look_at_hosts()
             self.links.close()
@@ -284,8 +284,8 @@ class Supervisor:
         """Whether the end that rank 0 has written only followed from another's."""
         if not self._is_launcher or code == 0:
             return False
-        if self._lost is not None and record.state == "finished":
-            return False
+        if self._lost is not None:
+            return record.state == "failed"
         if code < 0:
             return not self._stop_requested
         cause = find_cause(read_ranks(self.run), self.last_words())
@@ -301,8 +301,10 @@ class Supervisor:
             ranks = read_ranks(self.run)
             told = tuple(last_words(ranks))
             cause = find_cause(ranks, words)
-            if self._lost is not None and not (cause and cause.record.error):
-                return Ending("failed", self._lost, told)
+            if self._lost is not None:
+                own = cause.problem if cause and not cause.record.follows else None
+                state = cause.record.state if cause and own else ""
+                return Ending(state or "failed", own or self._lost, told)
             who = "the launcher of the processes"
             if cause is not None and code > 0 and not self.kill_requested:
                 problem = cause.problem

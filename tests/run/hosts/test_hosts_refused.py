@@ -151,6 +151,19 @@ def test_names_that_are_none(hosts: TwoHosts, recipe: Path, names: str, said: st
     assert said in refusal(hosts, recipe, names, code=2)
 
 
+def test_a_place_of_its_own(hosts: TwoHosts, recipe: Path) -> None:
+    text = recipe.read_text()
+    recipe.write_text(f"{text}num_machines: 2\nmachine_rank: 1\n")
+    try:
+        said = refusal(hosts, recipe, "hosta,hostb", code=2)
+        recipe.write_text(f"{text}main_process_ip: 10.99.0.1\n")
+        other = refusal(hosts, recipe, "hosta,hostb")
+    finally:
+        recipe.write_text(text)
+    assert "machine_rank: 1 is for starting each host by hand" in said
+    assert "main_process_ip: 10.99.0.1 is no address of this host" in other
+
+
 def test_no_ssh_at_all(hosts: TwoHosts, recipe: Path) -> None:
     said = refusal(hosts, recipe, "hosta,hostb", DPO_WORKBENCH_SSH="/nowhere/ssh")
     assert "/nowhere/ssh cannot be started: No such file or directory" in said

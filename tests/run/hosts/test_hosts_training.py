@@ -160,7 +160,9 @@ def test_the_cable_is_pulled(hosts: TwoHosts, begin: Begin, alone: dict[int, flo
     assert losses(run) == pytest.approx(alone, abs=1e-5)
 
 
-def test_ssh_alone_is_killed(hosts: TwoHosts, begin: Begin) -> None:
+def test_ssh_alone_is_killed_and_another_host_goes_on(
+    hosts: TwoHosts, begin: Begin, alone: dict[int, float]
+) -> None:
     run = begin("--hosts", "hosta,hostb")
     reach(run, 5)
     clients = [
@@ -176,6 +178,21 @@ def test_ssh_alone_is_killed(hosts: TwoHosts, begin: Begin) -> None:
     assert last["state"] == "failed", run.log.read_text()[-4000:]
     assert "host hostb is lost: its connection has ended" in last["error"]["what"]
     assert choose(run, "sft").folder is not None
+    done = hosts.workbench("resume", run.id, "--hosts", "hosta,b,c")
+    assert done.returncode == 2
+    assert "the run has 2 hosts, 3 are named" in done.stderr
+    text = hosts.ssh_config.read_text()
+    hosts.ssh_config.write_text(text + text.replace("Host hostb", "Host hostc"))
+    try:
+        done = hosts.workbench("resume", run.id, "--hosts", "hosta,hostc", "--detach")
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda: record(run)["state"] not in ENDS, "the new start")
+        last = end(run)
+    finally:
+        hosts.ssh_config.write_text(text)
+    assert last["state"] == "finished", run.log.read_text()[-4000:]
+    assert last["hosts"] == ["hosta", "hostc"]
+    assert losses(run) == pytest.approx(alone, abs=1e-5)
 
 
 def test_a_process_of_the_other_host_is_killed(hosts: TwoHosts, begin: Begin) -> None:

@@ -23,18 +23,18 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-import psutil
-
 from workbench.base.files import make_private_dir
 from workbench.base.paths import safe_name
+from workbench.base.problems import ProblemError
 from workbench.base.tail import LineTail
 from workbench.run.directory import RunDirectory
 from workbench.run.hosts.mouth import Mouth
 from workbench.run.hosts.orders import SILENCE_SECONDS, StartOrder
-from workbench.run.hosts.place import SOCKET_VARIABLES, socket_environment
+from workbench.run.hosts.place import socket_environment, without_foreign_interfaces
 from workbench.run.hosts.relay import SLICE_BYTES, FileRelay
 from workbench.run.processes import RUN_VARIABLE, end_processes
 from workbench.run.ranks import folder, forget_ranks, signal_ranks
+from workbench.run.trust import refuse_distrusted
 
 SIGN_SECONDS = 2.0
 ORDER_BYTES = 1024 * 1024
@@ -145,10 +145,7 @@ class Agent:
         self._mouth.say("started", pid=self._launcher.pid)
 
     def _spawn(self, order: StartOrder, output: IO[bytes]) -> subprocess.Popen[bytes]:
-        given = {**os.environ, **order.environment}
-        for name in SOCKET_VARIABLES:
-            if given.get(name, "").isalnum() and given[name] not in psutil.net_if_addrs():
-                del given[name]  # it is the first host's, where it has another name
+        given = {**os.environ, **without_foreign_interfaces(order.environment)}
         # The launcher is never asked to stop: the ranks are, which unblock the signal.
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
@@ -201,6 +198,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if not run.record.is_file():
         print(f"there is no run directory at {run.path}", file=sys.stderr)
+        return 1
+    try:
+        refuse_distrusted(run)
+    except ProblemError as error:
+        print(error, file=sys.stderr)
         return 1
     return Agent(run, sys.stdin.fileno(), Mouth(sys.stdout.fileno())).work()
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from workbench.run.record import read_record
 
 GRACE_SECONDS = 5.0
 SETTLE_SECONDS = 10.0
+FINISH_SECONDS = 120.0
 SWEEP_SECONDS = 10.0
 POLL_SECONDS = 0.2
 AT_ONCE = 32
@@ -38,6 +39,7 @@ class HostLinks:
         run: The run; its supervisor is this process.
         hosts: The other hosts, in the order of their machine ranks, which begin with 1.
         ip, port: Where the processes meet, as the recipe wishes; empty and 0 for none.
+        variables: What the recipe sets for the processes of all hosts.
         say: Takes a line for train.log.
         silence_seconds: How long nothing may be heard of a host before it is lost.
 
@@ -52,12 +54,14 @@ class HostLinks:
         *,
         ip: str = "",
         port: int = 0,
+        variables: Mapping[str, str] | None = None,
         say: Callable[[str], None],
         silence_seconds: float | None = None,
     ) -> None:
         self.run = run
         self.environment: dict[str, str] = {}
         self._wish = Place(ip, port)
+        self._variables = dict(variables or {})
         self.silence_seconds = silence_seconds or silence_limit()
         self._say = say
         self._logs = [HostLog(run, host, say) for host in hosts]
@@ -102,7 +106,7 @@ class HostLinks:
             own = {OWN_HOST_VARIABLE: "1"} if relay else {}
             order = StartOrder(
                 command=on_machine(command, machine, machines, place),
-                environment={**passed_on(os.environ), **own},
+                environment={**passed_on(os.environ), **self._variables, **own},
                 address=place.ip,
                 relay=relay,
                 silence=self.silence_seconds,
@@ -161,9 +165,9 @@ class HostLinks:
             for link, log in zip(self._links, self._logs, strict=True)
         )
 
-    def settle(self, wait_seconds: float = SETTLE_SECONDS) -> None:
-        """Wait a while for the hosts' last words."""
-        deadline = time.monotonic() + wait_seconds
+    def settle(self, *, failed: bool) -> None:
+        """Wait a while for the hosts' last words; where all went well they may be long."""
+        deadline = time.monotonic() + (SETTLE_SECONDS if failed else FINISH_SECONDS)
         while not self.all_ended and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from workbench.base.problems import Problem, ProblemError
+from workbench.recipe.caution import allowed_variables
 from workbench.recipe.launching import launch_wish
 from workbench.recipe.recipe import load_recipe
 from workbench.run.directory import RunDirectory
@@ -23,8 +24,16 @@ def links_of(run: RunDirectory, say: Callable[[str], None]) -> HostLinks | None:
     others = read_record(run).hosts[1:]
     if not others:
         return None
-    wish = launch_wish(load_recipe(run.recipe))
-    return HostLinks(run, others, ip=wish.main_process_ip, port=wish.main_process_port, say=say)
+    recipe = load_recipe(run.recipe)
+    wish = launch_wish(recipe)
+    return HostLinks(
+        run,
+        others,
+        ip=wish.main_process_ip,
+        port=wish.main_process_port,
+        variables=allowed_variables(recipe.values(recipe.stages[0]).get("env")),
+        say=say,
+    )
 
 
 def by_hand_environment(run: RunDirectory) -> dict[str, str]:

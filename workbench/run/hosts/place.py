@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.run.hosts.names import own_addresses
 from workbench.run.hosts.probe import HostFacts, Place, probe
 
-SOCKET_VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+GLOO, NCCL = "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"
 DISCARD_PORT = 9
 PROGRAM_WORDS = 3
 """`-m MODULE RUN` at the end of a launcher's command."""
@@ -33,10 +34,15 @@ def meeting_address(facts: Sequence[HostFacts], ip: str = "") -> str:
     address = ip or next((one.client for one in facts if one.client), "")
     if _addresses_of(address) & own_addresses():
         return address
-    said = f"{address} is" if ip else f"the other hosts see this one as {address or 'nobody'},"
-    what = f"{said} no address of this host" if ip else f"{said} which is no address of it"
+    raise _no_address(address, seen=not ip)
+
+
+def _no_address(address: str, *, seen: bool = False) -> ProblemError:
+    what = f"{address} is no address of this host"
+    if seen:
+        what = f"the other hosts see this one as {address or 'nobody'}, which is no address of it"
     hint = "Set main_process_ip to the address at which the other hosts reach this one."
-    raise ProblemError(Problem(what, "main_process_ip", hint))
+    return ProblemError(Problem(what, "main_process_ip", hint))
 
 
 def ask_hosts(
@@ -80,9 +86,9 @@ def listening(wish: Place) -> Iterator[Place]:
             door.bind((wish.ip, wish.port))
             door.listen()
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+                raise _no_address(wish.ip) from error
             what = f"port {wish.port} cannot be had: {error.strerror or error}"
-            if not wish.port:
-                what = f"{wish.ip} is no address of this host: {error.strerror or error}"
             hint = "Set main_process_port to another one, or leave it out: a free one is taken."
             raise ProblemError(Problem(what, "main_process_port", hint)) from error
         yield Place(wish.ip, door.getsockname()[1])
@@ -114,7 +120,22 @@ def socket_environment(ip: str, environ: Mapping[str, str] = os.environ) -> dict
     the loopback. What the person has set stays.
     """
     name = interface_to(ip)
-    return {key: name for key in SOCKET_VARIABLES if name and key not in environ}
+    # To NCCL a bare name is the beginning of one: eth1 would mean eth10, too.
+    found = {GLOO: name, NCCL: f"={name}"} if name else {}
+    return {key: value for key, value in found.items() if key not in environ}
+
+
+def without_foreign_interfaces(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment from the first host, without interfaces that have other names here."""
+    here = list(psutil.net_if_addrs())
+    foreign = set()
+    for key in (GLOO, NCCL):
+        names = environ.get(key, "")
+        if not names.startswith("^"):
+            wanted = names.removeprefix("=").split(",")
+            if not any(one.startswith(name) for name in wanted for one in here):
+                foreign.add(key)
+    return {key: value for key, value in environ.items() if key not in foreign}
 
 
 def interface_to(ip: str) -> str:
