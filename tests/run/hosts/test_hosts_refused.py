@@ -89,11 +89,8 @@ def test_a_host_with_another_version(hosts: TwoHosts, recipe: Path, tmp_path: Pa
     other = tmp_path / "__init__.py"
     other.write_text('__version__ = "0.0.1"\n')
     here = ROOT / "workbench" / "__init__.py"
-    hosts.b.run("mount", "--bind", str(other), str(here))
-    try:
+    with hosts.b.covered(here, by=other):
         said = refusal(hosts, recipe, "hosta,hostb")
-    finally:
-        hosts.b.run("umount", str(here))
     assert "host hostb has other versions: dpo-workbench 0.0.1 there" in said
 
 
@@ -102,22 +99,17 @@ def test_a_host_without_the_model(hosts: TwoHosts, recipe: Path) -> None:
     model = hosts.folder / "elsewhere" / "model"
     shutil.copytree(hosts.folder / "model", model)
     recipe.write_text(text.replace(str(hosts.folder / "model"), str(model)))
-    hosts.b.run("mount", "-t", "tmpfs", "none", str(model.parent))
     try:
-        said = refusal(hosts, recipe, "hosta,hostb")
+        with hosts.b.covered(model.parent):
+            said = refusal(hosts, recipe, "hosta,hostb")
     finally:
-        hosts.b.run("umount", str(model.parent))
         recipe.write_text(text)
     assert f"host hostb lacks {model}" in said
 
 
 def test_a_python_that_is_not_there(hosts: TwoHosts, recipe: Path) -> None:
-    folder = str(Path(sys.executable).parent)
-    hosts.b.run("mount", "-t", "tmpfs", "none", folder)
-    try:
+    with hosts.b.covered(Path(sys.executable).parent):
         said = refusal(hosts, recipe, "hosta,hostb")
-    finally:
-        hosts.b.run("umount", folder)
     assert "host hostb has no Python where this host has it" in said
     assert sys.executable in said
 

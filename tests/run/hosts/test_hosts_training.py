@@ -221,12 +221,14 @@ def test_the_agent_is_killed(hosts: TwoHosts, begin: Begin) -> None:
     assert "host hostb is lost" in last["error"]["what"]
 
 
-def test_hosts_that_share_no_files(hosts: TwoHosts, begin: Begin, alone: dict[int, float]) -> None:
+def test_hosts_that_share_no_files(hosts: TwoHosts, tiny: Path) -> None:
+    path = write_tiny_recipe(hosts.folder / "both.yaml", tiny, steps=12, more="use_cpu: true\n")
     home = hosts.folder / "home"
-    hosts.b.run("mount", "-t", "tmpfs", "none", str(home))
-    try:
-        run = begin("--hosts", "hosta,hostb")
-        reach(run, 5)
+    with hosts.b.covered(home):
+        done = hosts.workbench("run", str(path), "--hosts", "hosta,hostb", "--detach")
+        assert done.returncode == 0, done.stderr
+        run = RunDirectory(home / "runs" / done.stdout.strip())
+        reach(run, 2)
         assert hosts.workbench("stop", run.id).returncode == 0
         assert end(run)["state"] == "stopped", run.log.read_text()[-4000:]
         assert "hostb does not share this host's files: sent" in run.log.read_text()
@@ -234,32 +236,17 @@ def test_hosts_that_share_no_files(hosts: TwoHosts, begin: Begin, alone: dict[in
         assert done.returncode == 0, done.stderr
         wait_until(lambda: record(run)["state"] not in ENDS, "the new start")
         assert end(run)["state"] == "finished", run.log.read_text()[-4000:]
-        there = json.loads(hosts.b.run("cat", str(run.record)).stdout)
+        # Each stage began on both with what the one before had left, and ended with the same.
+        for stage in ("sft", "dpo"):
+            file = run.output(stage) / "adapter_model.safetensors"
+            there = hosts.b.run("sha256sum", str(file)).stdout.split()[0]
+            assert there == file_hash(file)
+        copy = json.loads(hosts.b.run("cat", str(run.record)).stdout)
         logged = hosts.b.run("cat", str(run.metrics)).stdout
-    finally:
-        hosts.b.run("umount", str(home))
-    assert losses(run) == pytest.approx(alone, abs=1e-5)
-    assert (there["state"], there["host"]) == ("finished", "hostb")
-    assert len([line for line in logged.splitlines() if '"loss"' in line]) >= STEPS
+    assert (copy["state"], copy["host"]) == ("finished", "hostb")
+    assert len([line for line in logged.splitlines() if '"loss"' in line]) >= 24
     assert json.loads((run.path / "ranks" / "1.json").read_text())["host"] == "hostb"
     assert "train_runtime" in (run.path / "ranks" / "1.log").read_text()
-
-
-def test_two_stages_on_hosts_that_share_no_files(hosts: TwoHosts, tiny: Path) -> None:
-    path = write_tiny_recipe(hosts.folder / "both.yaml", tiny, steps=2, more="use_cpu: true\n")
-    home = hosts.folder / "home"
-    hosts.b.run("mount", "-t", "tmpfs", "none", str(home))
-    try:
-        done = hosts.workbench("run", str(path), "--hosts", "hosta,hostb", "--detach")
-        assert done.returncode == 0, done.stderr
-        run = RunDirectory(home / "runs" / done.stdout.strip())
-        assert end(run)["state"] == "finished", run.log.read_text()[-4000:]
-        weights = "adapter_model.safetensors"
-        for stage in run.output("sft"), run.output("dpo"):
-            there = hosts.b.run("sha256sum", str(stage / weights)).stdout.split()[0]
-            assert there == file_hash(stage / weights)
-    finally:
-        hosts.b.run("umount", str(home))
 
 
 def test_each_host_is_started_by_hand(

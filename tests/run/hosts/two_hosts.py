@@ -81,6 +81,19 @@ class Host:
             cwd=ROOT,
         )
 
+    @contextlib.contextmanager
+    def covered(self, place: Path, *, by: Path | None = None) -> Iterator[None]:
+        """Let this host alone see another file at a place, or an empty folder without `by`."""
+        if by is None:
+            place.mkdir(exist_ok=True)
+        what = ["-t", "tmpfs", "none"] if by is None else ["--bind", str(by)]
+        done = self.run("mount", *what, str(place))
+        assert done.returncode == 0, done.stderr
+        try:
+            yield
+        finally:
+            self.run("umount", str(place))
+
     def link(self, state: str) -> None:
         """Take this host's end of the cable `up` or `down`."""
         ip("-n", self.space, "link", "set", "cable", state)

@@ -106,7 +106,7 @@ class HostLinks:
             own = {OWN_HOST_VARIABLE: "1"} if relay else {}
             order = StartOrder(
                 command=on_machine(command, machine, machines, place),
-                environment={**passed_on(os.environ), **self._variables, **own},
+                environment={**passed_on(os.environ, shared=not relay), **self._variables, **own},
                 address=place.ip,
                 relay=relay,
                 silence=self.silence_seconds,
@@ -146,7 +146,7 @@ class HostLinks:
         instead = ",".join([here, *("c" if host == link.host else host for host in others)])
         resume = f"dpo-workbench resume {self.run.id}"
         hint = f"When it is back: {resume}{self._checkpoint()}. With another: {resume} --hosts"
-        return Problem(f"host {link.host} is lost: {why}", link.host, f"{hint} {instead}.")
+        return Problem(f"host {link.host} is lost: {why}", "", f"{hint} {instead}.")
 
     def _checkpoint(self) -> str:
         name = Path(read_record(self.run).stopped_at).name

@@ -42,15 +42,18 @@ def silence_limit(environ: Mapping[str, str] = os.environ) -> float:
     return given if is_number(given) and given > 0 else SILENCE_SECONDS
 
 
-def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
-    """The part of an environment that the processes on other hosts get too.
+def passed_on(environ: Mapping[str, str], *, shared: bool = True) -> dict[str, str]:
+    """The part of an environment that the processes on another host get too.
 
-    Which GPUs are visible, tokens and folders of this host stay here.
+    Tokens and which GPUs are visible stay here, and so do folders that the host does not share.
     """
     return {
         name: value
         for name, value in environ.items()
-        if name.startswith(PASSED_ON) and name not in OF_ONE_HOST and not is_secret_name(name)
+        if name.startswith(PASSED_ON)
+        and name not in OF_ONE_HOST
+        and not is_secret_name(name)
+        and (shared or not value.startswith("/"))
     }
 
 
