@@ -161,7 +161,7 @@ class Supervisor:
             elif self._stop_requested:
                 self._pass_stop_on()
             code = self._await(self._worker, awake)
-        if self.links is not None:
+        if self._launched and self.links is not None:
             self.links.settle(failed=code != 0)
             if code:
                 self._look_at_hosts()
