@@ -82,11 +82,6 @@ def test_all_problems_come_at_once(make_recipe: Make, paths: Paths) -> None:
     assert len(errors(check(recipe, paths))) >= 5  # those three, no model, no data
 
 
-def test_launcher_keys_are_a_warning(make_recipe: Make, paths: Paths) -> None:
-    problems = check(make_recipe(f"{HEAD}num_processes: 8\n", stage="dpo"), paths)
-    assert [problem.severity for problem in problems] == ["warning"]
-
-
 @pytest.mark.parametrize(("value", "known"), [("auto", True), ("off", True), ("on", False)])
 def test_the_shared_prefix_is_auto_or_off(
     value: str, known: bool, make_recipe: Make, paths: Paths

@@ -10,16 +10,16 @@ import pytest
 import yaml
 
 from workbench.base.problems import ProblemError
-from workbench.recipe.launch_files import PRESETS, read_launch_file
+from workbench.recipe.launch_files import PRESETS, keep_launch_files, read_launch_file
 from workbench.recipe.launching import (
     LaunchWish,
     accelerate_settings,
-    launch_values,
+    launch_record,
     launch_wish,
     launcher_flags,
     process_count,
 )
-from workbench.recipe.recipe import Recipe
+from workbench.recipe.recipe import Recipe, load_recipe
 
 Make = Callable[..., Recipe]
 HEAD = "model_name_or_path: org/model\ndataset_name: org/pairs\nuse_peft: true\n"
@@ -67,7 +67,6 @@ def test_the_wish_holds_the_keys_and_leaves_wrong_kinds_out(make_recipe: Make) -
     assert launch_wish(recipe) == LaunchWish(4, "", 2, 1, "10.0.0.1", 29501, options)
     assert launch_wish(make_recipe(f"{HEAD}num_processes: many\n")) == LaunchWish()
     assert "num_processes" not in recipe.values("dpo")
-    assert list(launch_values(recipe))[:3] == ["num_processes", "num_machines", "machine_rank"]
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -190,3 +189,53 @@ def test_cores_are_shared_among_the_processes_of_a_cpu(make_recipe: Make) -> Non
     assert launcher_flags(wish, processes_here=2, cores=9, on_cpu=False) == []
     own = launch_wish(make_recipe(f"{HEAD}num_processes: 2\nnum_cpu_threads_per_process: 3\n"))
     assert launcher_flags(own, processes_here=2, cores=9, on_cpu=True) == [threads, "3"]
+
+
+def test_a_run_keeps_the_files_that_its_recipe_names(make_recipe: Make, tmp_path: Path) -> None:
+    """Its recipe is a copy in another folder, and the files may change meanwhile."""
+    folder = tmp_path / "recipes" / "launch"
+    folder.mkdir(parents=True)
+    own = {
+        "distributed_type": "DEEPSPEED",
+        "num_processes": 3,
+        "deepspeed_config": {"deepspeed_config_file": "zero.json"},
+    }
+    (folder / "own.yaml").write_text(yaml.safe_dump(own))
+    (folder / "zero.json").write_text('{"zero_optimization": {"stage": 2}}')
+    text = f"{HEAD}accelerate_config: launch/own.yaml\n"
+    recipe = load_recipe(folder.parent / "trial.yaml", text=text)
+    run = tmp_path / "run"
+    run.mkdir()
+    keep_launch_files("launch/own.yaml", None, folder.parent, run)
+    (folder / "own.yaml").unlink()
+    (folder / "zero.json").unlink()
+    kept = load_recipe(run / "recipe.yaml", text=recipe.text)
+    assert launch_wish(kept).num_processes == 3
+    found = settings(kept)
+    named = found["deepspeed_config"]["deepspeed_config_file"]
+    assert Path(named).read_text() == '{"zero_optimization": {"stage": 2}}'
+    assert Path(named).parent == run
+
+
+@pytest.mark.parametrize(
+    ("lines", "processes", "name"),
+    [
+        ("beta: 0.1", 1, "multi_gpu"),
+        ("num_processes: 2", 2, "multi_gpu"),
+        ("accelerate_config: multi_gpu", 4, "multi_gpu"),
+        ("accelerate_config: fsdp1", 1, "fsdp1"),
+        ("accelerate_config: fsdp2", 4, "fsdp2"),
+        ("accelerate_config: zero3", 2, "zero3"),
+        ("use_fsdp: true\nfsdp_version: 2", 2, "fsdp2"),
+        ("use_deepspeed: true", 2, "zero2"),
+    ],
+)
+def test_what_a_checkpoint_remembers(
+    make_recipe: Make, lines: str, processes: int, name: str
+) -> None:
+    """By what it does, so that another spelling of the same launch is no change."""
+    assert launch_record(make_recipe(f"{HEAD}{lines}\n"), processes) == {
+        "num_processes": processes,
+        "accelerate_config": name,
+        "mixed_precision": "no",
+    }

@@ -14,6 +14,7 @@ from checkpoint_files import write_checkpoint
 from workbench.base.files import write_atomic
 from workbench.base.paths import Paths
 from workbench.base.problems import ProblemError
+from workbench.recipe.launching import launch_record
 from workbench.recipe.recipe import Recipe, load_recipe
 from workbench.run import launch
 from workbench.run.changes import changed_settings
@@ -137,3 +138,52 @@ def test_a_finished_run_says_so(run: RunDirectory, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ProblemError, match="finished already"):
         launch.resume(run)
     assert started == []
+
+
+def add_lines(run: RunDirectory, lines: str) -> None:
+    with run.recipe.open("a") as recipe:
+        recipe.write(lines)
+
+
+def test_another_number_of_processes_must_be_accepted(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest that tells nothing of the launch was written by one process."""
+    started = launched(monkeypatch)
+    add_lines(run, "num_processes: 2\n")
+    with pytest.raises(ProblemError, match=r"dpo.num_processes: 1 -> 2 \(each step takes another"):
+        launch.resume(run)
+    assert started == []
+    launch.resume(run, accept_changes=True)
+    assert started == [run]
+
+
+def test_the_launch_of_the_checkpoint_is_compared(
+    make_recipe: Callable[..., Recipe], paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    run = create_run(paths, make_recipe(f"{RECIPE}accelerate_config: fsdp2\n"))
+    recipe = load_recipe(run.recipe)
+    facts = {
+        "config": yaml.safe_load(run.config("dpo").read_text()),
+        "recipe": recipe.values("dpo"),
+        "launch": launch_record(recipe, 2),
+    }
+    write_checkpoint(run.output("dpo"), 8, **facts)
+    update_record(run, state="stopped", processes=2)
+    assert changed_settings(run) == []
+    update_record(run, device="cuda:1")
+    assert [str(change)[:28] for change in changed_settings(run)] == [
+        "dpo.num_processes: 2 -> 1 (e"
+    ]
+    # In a cluster's queue nobody on the login node knows how many there will be.
+    update_record(run, slurm_job="17")
+    assert changed_settings(run) == []
+    update_record(run, device="", slurm_job="")
+    run.recipe.write_text(run.recipe.read_text().replace("fsdp2", "multi_gpu"))
+    (change,) = changed_settings(run)
+    assert str(change) == (
+        "dpo.accelerate_config: fsdp2 -> multi_gpu "
+        "(the optimizer's state was saved by another way of sharing the work)"
+    )
+    assert not change.refused

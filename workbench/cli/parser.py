@@ -87,6 +87,13 @@ def _add_training(commands: Commands) -> None:
         help="go on although settings or data have changed since the checkpoint",
     )
     _add_fork(commands)
+    for parser in (run, resume):
+        parser.add_argument(
+            "--hosts",
+            metavar="A,B",
+            default="",
+            help="train on several hosts, over ssh; this one first",
+        )
     _add_trust(run)
     _add_queueing(run, resume)
 
@@ -97,7 +104,9 @@ def _add_queueing(*parsers: argparse.ArgumentParser) -> None:
             "--queue", action="store_true", help="start it when its device is free; return at once"
         )
         parser.add_argument(
-            "--device", metavar="NAME", help="cuda:0, cuda:1, ... or cpu (default: any GPU)"
+            "--device",
+            metavar="NAME",
+            help="cuda:0, cuda:1, several as cuda:0,cuda:1, or cpu (default: what is free)",
         )
         parser.add_argument(
             "--stop-on-failure", action="store_true", help="pause the queue if this run fails"

@@ -9,7 +9,7 @@ from workbench.base.paths import Paths
 from workbench.base.problems import ProblemError
 from workbench.cli.execute import DONE, report
 from workbench.cli.output import one_line, print_json, table
-from workbench.run.devices import Occupancy, check_device, visible_slots
+from workbench.run.devices import Occupancy, check_device, split_device, visible_slots
 from workbench.run.directory import RunDirectory, find_run
 from workbench.run.queue import Queue, QueueState, waits_for
 from workbench.run.record import RunRecord, read_record
@@ -55,6 +55,7 @@ def _row(found: Queue, state: QueueState, place: int, reasons: dict[str, str]) -
         "state": label(record.state),
         "action": entry.action,
         "devices": list(entry.devices),
+        "count": entry.count,
         "stop_on_failure": entry.stop_on_failure,
         "waits": reasons[entry.run],
     }
@@ -71,7 +72,7 @@ def enqueue(
 ) -> int:
     """Put a run at the end of the queue and say where it stands."""
     found, slots = Queue.of(paths), visible_slots()
-    devices = [check_device(device, slots)] if device else slots
+    devices = split_device(check_device(device, slots)) if device else slots
     place = found.add(run, devices, stop_on_failure=stop_on_failure, accept_changes=accept_changes)
     wake(found)
     if as_json:

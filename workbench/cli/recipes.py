@@ -24,6 +24,7 @@ from workbench.recipe.memory import Room
 from workbench.recipe.recipe import Recipe, apply_overrides, load_recipe, resolve
 from workbench.run.deep import DeepReport
 from workbench.run.deep_lines import deep_lines
+from workbench.run.launch_check import launch_warnings
 from workbench.run.room import memory_problem, room_for, split_line
 from workbench.run.similar import find_similar
 
@@ -73,6 +74,8 @@ def _look(arguments: argparse.Namespace, paths: Paths, key: str) -> DeepReport:
             report = deep.look(recipe, paths, trusted)
         else:
             report = DeepReport(check(recipe, paths, trusted_model=trusted))
+        if not errors(report.problems):
+            report.problems += launch_warnings(recipe)
         tight = memory_problem(recipe, paths, room_for(recipe))
         if tight is not None and not errors(report.problems):
             report.problems.append(tight)
@@ -158,7 +161,8 @@ def _stage_document(recipe: Recipe, stage: str, paths: Paths, room: Room) -> str
 
 def total_lines(counted: Totals) -> list[str]:
     """What a stage adds up to, a line each; what is not known yet is left out."""
-    lines = [f"effective batch size: {counted.effective_batch}"]
+    by = f" ({counted.processes} processes together)" if counted.processes > 1 else ""
+    lines = [f"effective batch size: {counted.effective_batch}{by}"]
     if counted.rows is not None:
         lines.append(f"rows: {counted.rows}")
     if counted.steps is not None:

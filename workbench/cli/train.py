@@ -10,18 +10,31 @@ from workbench.base.problems import Problem, ProblemError
 from workbench.cli.announce import Announcer
 from workbench.cli.execute import INTERRUPTED, report
 from workbench.cli.follow import follow
+from workbench.cli.hosts import host_settings, hosts_of_resume, keep_hosts
 from workbench.cli.output import one_line, print_json
 from workbench.cli.queue import enqueue
 from workbench.cli.recipes import load
 from workbench.cli.runs import end_code, print_summary, run_json
 from workbench.recipe.checks import check, errors
+from workbench.recipe.launching import launch_wish
 from workbench.recipe.recipe import Recipe
 from workbench.run.changes import refuse_changes
-from workbench.run.devices import check_device, slot_of_recipe, visible_slots
+from workbench.run.devices import (
+    CPU,
+    check_device,
+    choose_slots,
+    join_slots,
+    slot_of_recipe,
+    slots_needed,
+    split_device,
+    visible_slots,
+)
 from workbench.run.directory import Origin, RunDirectory, create_run, find_run
 from workbench.run.dispatcher import assign_device, take_free_device
 from workbench.run.gpu_use import use_of
+from workbench.run.hosts.names import parse_hosts
 from workbench.run.launch import launch, resume
+from workbench.run.launch_check import refuse_launch
 from workbench.run.lineage import find_origin, fit_recipe, fork_recipe
 from workbench.run.notify import keep_end_command
 from workbench.run.record import read_record, trust_model
@@ -31,11 +44,17 @@ from workbench.run.room import memory_problem, room_for
 def run(arguments: argparse.Namespace, paths: Paths) -> int:
     """Check a recipe, make a run of it, start it, and follow it unless `--detach`."""
     recipe = load(paths, arguments.recipe, settings=arguments.settings, stage=arguments.stage)
+    hosts = parse_hosts(arguments.hosts) if arguments.hosts else []
+    if hosts:
+        settings = [*arguments.settings, *host_settings(hosts, recipe, paths)]
+        recipe = load(paths, arguments.recipe, settings=settings, stage=arguments.stage)
     device = check_device(arguments.device, visible_slots()) if arguments.device else ""
+    refuse_launch(recipe, device, hosts=len(hosts), named=bool(device) and not arguments.queue)
     trusted = arguments.trusted_model
     started = prepare(
         paths, recipe, name=arguments.name, parent=arguments.parent, trusted_model=trusted
     )
+    keep_hosts(started, hosts)
     if arguments.on_end:
         keep_end_command(started, arguments.on_end)
     if arguments.queue:
@@ -53,8 +72,10 @@ def begin(paths: Paths, run: RunDirectory, recipe: Recipe, device: str = "") -> 
         device: The one that a person named and the run has; the first free one is taken without.
     """
     if not device and (device := take_free_device(run)):
-        print(f"It gets {device}, the first device that is free.", file=sys.stderr)
-    slot = device or slot_of_recipe(recipe) or visible_slots()[0]
+        print(_device_line(recipe, device), file=sys.stderr)
+    slots = visible_slots()
+    usual = join_slots(choose_slots(slots, (), slots_needed(recipe, slots)))
+    slot = device or slot_of_recipe(recipe) or usual
     problems = []
     if others := use_of(slot).others:
         hint = "dpo-workbench doctor lists all devices."
@@ -64,6 +85,17 @@ def begin(paths: Paths, run: RunDirectory, recipe: Recipe, device: str = "") -> 
     if problems:
         report(ProblemError(*problems))
     launch(run)
+
+
+def _device_line(recipe: Recipe, device: str) -> str:
+    """Which devices a run gets, and how it would get all of them."""
+    if len(split_device(device)) > 1:
+        return f"It gets {device}, the first devices that are free."
+    told = f"It gets {device}, the first device that is free."
+    count = len(visible_slots())
+    if not launch_wish(recipe).is_one_process or device == CPU:
+        return told
+    return f"{told} With num_processes: {count} it would train on all {count}."
 
 
 def _report_launched(run: RunDirectory, arguments: argparse.Namespace) -> int:
@@ -148,6 +180,7 @@ def fork(arguments: argparse.Namespace, paths: Paths) -> int:
     refuse_problems(recipe, paths, trusted)
     forked = create_run(paths, recipe, name=arguments.name or record.name, origin=origin)
     trust_model(forked, trusted)
+    keep_hosts(forked, record.hosts)
     begin(paths, forked, recipe)
     return _report_launched(forked, arguments)
 
@@ -155,6 +188,7 @@ def fork(arguments: argparse.Namespace, paths: Paths) -> int:
 def resume_run(arguments: argparse.Namespace, paths: Paths) -> int:
     """Go on with a stopped, failed or lost run from its newest complete checkpoint."""
     found = find_run(paths, arguments.run)
+    hosts_of_resume(found, arguments)
     if arguments.queue:
         # Nobody is there to be asked when its turn comes.
         refuse_changes(found, accept=False)

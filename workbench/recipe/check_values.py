@@ -50,6 +50,12 @@ RANGES: dict[str, Range] = {
     "adam_epsilon": POSITIVE,
     "discopop_tau": POSITIVE,
     "ref_model_mixup_alpha": SHARE,
+    "num_processes": POSITIVE,
+    "num_machines": POSITIVE,
+    "machine_rank": NOT_NEGATIVE,
+    "main_process_port": (0.0, True, 65535.0),
+    "num_cpu_threads_per_process": POSITIVE,
+    "monitor_interval": POSITIVE,
 }
 
 

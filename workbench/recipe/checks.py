@@ -16,6 +16,7 @@ from workbench.recipe.caution import (
     wants_code,
 )
 from workbench.recipe.check_data import check_data, check_shape
+from workbench.recipe.check_launch import check_launch, misplaced
 from workbench.recipe.check_model import check_model
 from workbench.recipe.check_values import check_value
 from workbench.recipe.old_keys import old_key
@@ -49,7 +50,7 @@ def check(recipe: Recipe, paths: Paths | None = None, *, trusted_model: str = ""
     models = (paths or Paths.from_environment()).models
     document = recipe.document
     problems = [*document.problems, *document.oddities]
-    problems += [*_check_keys(recipe), *_check_environment(recipe)]
+    problems += [*_check_keys(recipe), *_check_environment(recipe), *check_launch(recipe)]
     problems += secrets(recipe.text, recipe.document.source)
     for stage in recipe.stages:
         problems += _check_caution(recipe, stage, trusted_model)
@@ -97,7 +98,7 @@ def _check_keys(recipe: Recipe) -> Iterator[Problem]:
             yield Problem(f"shared_prefix: {value!r} is not known", where, "Write auto or off.")
         elif key in SHAPE_KEYS:
             yield from check_shape(key, value, recipe.document.where((key,)))
-        elif key not in OWN_KEYS:
+        elif key not in OWN_KEYS and key not in load_schema().launch:
             stage = None if recipe.staged else recipe.stages[0]
             yield from _check_key(recipe, (key,), value, stage)
 
@@ -113,14 +114,14 @@ def _check_key(
         return
     field = schema.field(key, stage)
     if field is None:
-        yield _unknown(key, value, stage, where)
+        yield _unknown(path, value, stage, where)
     else:
         yield from check_value(".".join(path), value, field, where)
 
 
-def _unknown(key: str, value: Any, stage: str | None, where: str) -> Problem:
+def _unknown(path: tuple[str, ...], value: Any, stage: str | None, where: str) -> Problem:
     """What to say of a key that is no setting of a stage."""
-    schema = load_schema()
+    schema, key = load_schema(), path[-1]
     other = schema.field(key)
     if other is not None:
         what = f"{key} is a setting of {other.stages[0]}, not of {stage}"
@@ -128,9 +129,8 @@ def _unknown(key: str, value: Any, stage: str | None, where: str) -> Problem:
     if (outdated := old_key(key, value, where)) is not None:
         return outdated
     if key in schema.launch:
-        what = f"{key} is an option of `accelerate launch`; a run here is one process"
-        return Problem(what, where, "It has no effect here; `trl` itself reads it.", "warning")
-    near = schema.nearest(key, stage)
+        return misplaced(key, where)
+    near = schema.nearest(key, stage, in_section=len(path) > 1)
     hint = f"Did you mean {near}?" if near else "See `dpo-workbench schema` for the known keys."
     return Problem(f"there is no setting {key}", where, hint)
 

@@ -11,6 +11,7 @@ from typing import Any
 from workbench.base.problems import ProblemError
 from workbench.recipe.base_model import model_config, model_location
 from workbench.recipe.check_data import count_rows
+from workbench.recipe.launching import launch_wish, process_count
 from workbench.recipe.memory import MANY_STEPS, Memory, Plan, Room, memory
 from workbench.recipe.recipe import Recipe, flat_recipe
 from workbench.recipe.weights import sizes_of
@@ -26,11 +27,12 @@ class Totals:
     """Figures of one stage; None where this machine cannot know.
 
     Attributes:
-        effective_batch: Rows (or pairs) per optimizer step.
+        effective_batch: Rows (or pairs) per optimizer step, of all processes together.
         rows: Training rows before any is dropped.
         steps: Optimizer steps.
         trainable, total: Parameters that are trained, and of the whole model with adapter.
-        memory: What it takes at its peak, in parts, and whether that fits.
+        memory: What a process takes at its peak, in parts, and whether that fits.
+        processes: How many train together.
     """
 
     effective_batch: int
@@ -39,6 +41,7 @@ class Totals:
     trainable: int | None
     total: int | None
     memory: Memory | None = None
+    processes: int = 1
 
     @property
     def memory_bytes(self) -> int | None:
@@ -50,21 +53,24 @@ def totals(recipe: Recipe, stage: str, models: Path, room: Room | None = None) -
     """Figures of a stage from the recipe, local data files and the model's files.
 
     Args:
-        room: The memory that the run would use; without it there is no verdict.
+        room: The memory that the run would use; without it there is no verdict, and a recipe that
+            leaves the number of processes to the machine counts as one.
     """
-    batch = _number(recipe, "per_device_train_batch_size", stage)
-    effective = batch * _number(recipe, "gradient_accumulation_steps", stage)
+    room = room or Room()
+    processes = process_count(launch_wish(recipe), devices=room.devices)
+    effective = _effective(recipe, stage, processes)
     rows = count_rows(recipe, stage)
     steps = _steps(recipe, stage, rows, effective)
     folder = recipe.path.parent
     config = model_config(recipe.model, folder, models)
     sizes = sizes_of(config, model_location(recipe.model, folder, models)) if config else None
     if config is None or sizes is None:
-        return Totals(effective, rows, steps, None, None)
-    room = room or Room()
+        return Totals(effective, rows, steps, None, None, processes=processes)
     plan = Plan(recipe, stage, sizes, config, room)
-    whole = memory(recipe, stage, sizes, config, room, _steps_so_far(recipe, stage))
-    return Totals(effective, rows, steps, plan.trainable, sizes.parameters + plan.adapter, whole)
+    so_far = _steps_so_far(recipe, stage, processes)
+    whole = memory(recipe, stage, sizes, config, room, so_far)
+    total = sizes.parameters + plan.adapter
+    return Totals(effective, rows, steps, plan.trainable, total, whole, processes)
 
 
 def memory_of(
@@ -83,7 +89,7 @@ def memory_of(
         sizes = sizes_of(model, place)
         if sizes is None:
             return None
-        steps = _steps_so_far(recipe, stage)
+        steps = _steps_so_far(recipe, stage, 1)
         return memory(recipe, stage, sizes, model, room or Room(), steps).total
     except (*NOT_KNOWN, OSError):
         return None
@@ -94,13 +100,17 @@ def _number(recipe: Recipe, key: str, stage: str) -> int:
     return int(value) if isinstance(value, int | float) and value >= 1 else 1
 
 
-def _steps_so_far(recipe: Recipe, stage: str) -> int:
+def _effective(recipe: Recipe, stage: str, processes: int) -> int:
+    batch = _number(recipe, "per_device_train_batch_size", stage)
+    return batch * _number(recipe, "gradient_accumulation_steps", stage) * processes
+
+
+def _steps_so_far(recipe: Recipe, stage: str, processes: int) -> int:
     """Steps that one process has trained when a stage ends; many where that is not known."""
     stages = recipe.stages[: recipe.stages.index(stage) + 1]
     total = 0
     for name in stages:
-        batch = _number(recipe, "per_device_train_batch_size", name)
-        effective = batch * _number(recipe, "gradient_accumulation_steps", name)
+        effective = _effective(recipe, name, processes)
         steps = _steps(recipe, name, count_rows(recipe, name), effective)
         passes = _number(recipe, "gradient_accumulation_steps", name)
         total += MANY_STEPS if steps is None else steps * passes

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from workbench.base.files import write_atomic
 from workbench.base.paths import existing
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.tail import read_small
@@ -17,14 +18,22 @@ PRESETS = ("single_gpu", "multi_gpu", "fsdp1", "fsdp2", "zero1", "zero2", "zero3
 KINDS = ("NO", "MULTI_GPU", "MULTI_CPU", "FSDP", "DEEPSPEED")
 """Accelerate's kinds of training that run on CPUs or on the GPUs that torch calls cuda."""
 WHERE = "accelerate_config"
+ZERO_FILE = "deepspeed_config_file"
+KEPT, KEPT_ZERO = "accelerate_as_given.yaml", "deepspeed_as_given.json"
+"""Copies in a run directory of the files that its recipe names: a run must not change with them."""
 
 
 def find_launch_file(name: str, recipe_folder: Path) -> Path:
     """The file behind a name of TRL's or a path, which counts from the recipe's folder.
 
+    In a run directory it is the copy that was made with the run.
+
     Raises:
         ProblemError: There is none.
     """
+    kept = recipe_folder / KEPT
+    if name not in PRESETS and kept.is_file():
+        return kept
     path = existing(recipe_folder, name)
     if path is not None and (path.is_file() or name not in PRESETS):
         return path
@@ -67,7 +76,41 @@ def read_launch_file(name: str, recipe_folder: Path) -> dict[str, Any]:
         hint = "Make one with `accelerate config`."
         raise ProblemError(Problem("the launch config is no mapping", where, hint))
     _refuse_foreign(content, where)
+    zero = content.get("deepspeed_config")
+    if isinstance(zero, dict) and zero.get(ZERO_FILE):
+        content["deepspeed_config"] = {**zero, ZERO_FILE: zero_file(zero[ZERO_FILE], path.parent)}
     return {str(key): value for key, value in content.items()}
+
+
+def zero_file(name: object, folder: Path) -> str:
+    """DeepSpeed's own config, absolute; in a run directory the copy that was made with it."""
+    kept = folder / KEPT_ZERO
+    return str(kept if kept.is_file() else existing(folder, str(name)) or folder / str(name))
+
+
+def keep_launch_files(config: str, zero: object, recipe_folder: Path, folder: Path) -> None:
+    """Copy the files that a recipe's launch keys name into a run directory.
+
+    Args:
+        config: Its `accelerate_config`.
+        zero: Its `deepspeed_config_file`, if any.
+
+    Raises:
+        ProblemError: `config` cannot be read.
+        OSError: A copy cannot be written.
+    """
+    inner: object = None
+    if config and config not in PRESETS:
+        section = read_launch_file(config, recipe_folder).get("deepspeed_config")
+        inner = section.get(ZERO_FILE) if isinstance(section, dict) else None
+        write_atomic(folder / KEPT, read_small(find_launch_file(config, recipe_folder)))
+    if zero or inner:
+        source = Path(zero_file(zero, recipe_folder) if zero else str(inner))
+        try:
+            write_atomic(folder / KEPT_ZERO, read_small(source))
+        except ValueError:
+            hint = "Write the path of a DeepSpeed config, which is JSON."
+            raise ProblemError(Problem("it is not UTF-8 text", str(source), hint)) from None
 
 
 def _refuse_foreign(content: dict[Any, Any], where: str) -> None:

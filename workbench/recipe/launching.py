@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.base.problems import Problem, ProblemError
-from workbench.recipe.launch_files import PRESETS, read_launch_file
+from workbench.recipe.launch_files import PRESETS, ZERO_FILE, read_launch_file, zero_file
 from workbench.recipe.launch_options import FLAGS, has_effect, place_of, plain
 from workbench.recipe.recipe import Recipe
 from workbench.recipe.schema import load_schema
@@ -105,10 +105,50 @@ def _numbers_of_file(name: str, recipe_folder: Path) -> dict[str, Any]:
     return _given(found)
 
 
-def launch_values(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's launch keys as typed, in its order; what a checkpoint remembers of them."""
-    known = load_schema().launch
-    return {key: value for key, value in recipe.data.items() if key in known}
+def launch_kind(recipe: Recipe) -> str:
+    """`MULTI_GPU`, `FSDP` or `DEEPSPEED`: how the processes share the work."""
+    wish = launch_wish(recipe)
+    try:
+        content = read_launch_file(wish.accelerate_config or "multi_gpu", recipe.path.parent)
+    except ProblemError:
+        content = {}
+    return _distributed(wish, str(content.get("distributed_type")))
+
+
+def launch_record(recipe: Recipe, processes: int) -> dict[str, Any]:
+    """What a checkpoint remembers of the launch: all that the numbers after it depend on.
+
+    Args:
+        processes: How many train together.
+
+    Returns:
+        `num_processes`, `accelerate_config` by the name of TRL's config that shares the work in the
+        same way (`multi_gpu` shares nothing but the rows), and `mixed_precision`.
+    """
+    precision = launch_wish(recipe).options.get("mixed_precision")
+    return {
+        "num_processes": processes,
+        "accelerate_config": _way_of_sharing(recipe),
+        "mixed_precision": str(precision or "no"),
+    }
+
+
+def _way_of_sharing(recipe: Recipe) -> str:
+    kind, wish = launch_kind(recipe), launch_wish(recipe)
+    if kind == DATA_PARALLEL:
+        return "multi_gpu"
+    section, key, prefix = "fsdp_config", "fsdp_version", "fsdp"
+    if kind == ZERO:
+        section, key, prefix = "deepspeed_config", "zero_stage", "zero"
+    try:
+        content = read_launch_file(wish.accelerate_config or "multi_gpu", recipe.path.parent)
+    except ProblemError:
+        content = {}
+    inner = content.get(section)
+    said = inner.get(key) if isinstance(inner, dict) else None
+    known = load_schema().launch.get(key)
+    default = known.default if known else None
+    return f"{prefix}{wish.options.get(key) or said or default or 2}"
 
 
 def _config_name(data: Mapping[str, Any]) -> str:
@@ -183,8 +223,8 @@ def _place(settings: dict[str, Any], key: str, value: Any, recipe_folder: Path) 
     section = place_of(key)
     if section is None:
         return
-    if key == "deepspeed_config_file":
-        value = str((recipe_folder / str(value)).absolute())
+    if key == ZERO_FILE:
+        value = zero_file(value, recipe_folder)
     if section:
         inner = settings.get(section)
         settings[section] = {**(inner if isinstance(inner, dict) else {}), key: plain(value)}
@@ -208,7 +248,7 @@ def _tidy_zero(settings: dict[str, Any]) -> None:
     zero = {key: value for key, value in zero.items() if key != "gradient_accumulation_steps"}
     # DeepSpeed's own launcher would start the machines by itself.
     settings["deepspeed_config"] = {**zero, "deepspeed_multinode_launcher": "standard"}
-    if zero.get("deepspeed_config_file") and settings.get("mixed_precision") == "no":
+    if zero.get(ZERO_FILE) and settings.get("mixed_precision") == "no":
         # Accelerate takes a precision beside DeepSpeed's own file for a contradiction.
         del settings["mixed_precision"]
 

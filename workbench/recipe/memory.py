@@ -76,12 +76,14 @@ class Room:
         gpu: Whether it is a GPU's.
         bf16: Whether its processor multiplies bf16, which decides a type left open.
         name: What to call it, such as `cuda:0`.
+        devices: How many devices its machine shows, each with a process of its own.
     """
 
     free_bytes: int | None = None
     gpu: bool = False
     bf16: bool = True
     name: str = "this machine"
+    devices: int = 1
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,6 @@ GONE = {
     "force_use_ref_model": "Delete it: there is always a reference.",
     "fp16_backend": BY_ITSELF,
     "fp16_opt_level": BY_ITSELF,
-    "fsdp_min_num_params": "Write fsdp_config: {min_num_params: ...}.",
-    "fsdp_transformer_layer_cls_to_wrap": "Write it into fsdp_config.",
     "generate_during_eval": "Write probe_prompts: they are answered before and after each stage.",
     "group_by_length": "Write train_sampling_strategy: group_by_length.",
     "half_precision_backend": BY_ITSELF,

@@ -212,8 +212,12 @@ def apply_overrides(text: str, settings: Sequence[str]) -> str:
         if not key:
             problem = Problem(f"`{setting}` names no key", "--set", "Write --set dpo.beta=0.2.")
             raise ProblemError(problem, exit_code=2)
-        if schema.field(key, stage[0] if stage else None) is None and key not in OWN_KEYS:
-            near = schema.nearest(key, stage[0] if stage else None)
+        if stage and key in schema.launch:
+            what = f"{key} belongs to the top: a run has one launch config for all its stages"
+            raise ProblemError(Problem(what, "--set", f"Write --set {key}={raw}."), exit_code=2)
+        known = key in OWN_KEYS or key in schema.launch
+        if not known and schema.field(key, stage[0] if stage else None) is None:
+            near = schema.nearest(key, stage[0] if stage else None, in_section=bool(stage))
             hint = f"Did you mean {near}?" if near else "See `dpo-workbench show RECIPE`."
             raise ProblemError(Problem(f"there is no key {key}", "--set", hint), exit_code=2)
         parsed = parse(f"value: {raw.strip()}", "--set")

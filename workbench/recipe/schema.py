@@ -88,9 +88,14 @@ class Schema:
         stages = (stage,) if stage else STAGES
         return list(dict.fromkeys(name for s in stages for name in self._fields[s]))
 
-    def nearest(self, name: str, stage: str | None = None) -> str:
-        """The valid key that a misspelt one most likely means, or an empty text."""
+    def nearest(self, name: str, stage: str | None = None, *, in_section: bool = False) -> str:
+        """The valid key that a misspelt one most likely means, or an empty text.
+
+        Args:
+            in_section: Whether it stands in a stage's section, where launch options do not belong.
+        """
         valid = [*self.names(stage), *OWN_KEYS, *STAGES]
+        valid += [] if in_section else self.launch
         return next(iter(difflib.get_close_matches(name, valid, n=1, cutoff=0.6)), "")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ import yaml
 
 from workbench.base.files import json_safe
 from workbench.base.problems import Problem, ProblemError
+from workbench.recipe.launching import launch_record, launch_wish, process_count
 from workbench.recipe.recipe import load_recipe
 from workbench.run.checkpoints import ADAPTER_CONFIG, DamagedError, choose, file_hash, read_manifest
+from workbench.run.devices import slots_of_recipe, split_device, visible_slots
 from workbench.run.directory import RunDirectory
-from workbench.run.record import read_record
+from workbench.run.record import RunRecord, read_record
 
 WITHOUT_EFFECT = [
     "output_dir", "run_name", "report_to", "project", "disable_tqdm",
@@ -33,6 +35,13 @@ SHAPE = [
     "lora_r", "lora_target_modules", "lora_target_parameters", "lora_modules_to_save",
     "use_peft", "use_dora", "model_name_or_path", "model_revision",
 ]  # fmt: skip
+PLAIN = {"accelerate_config": "multi_gpu", "mixed_precision": "no"}
+LAUNCH = {
+    "num_processes": "each step takes another number of rows, and they come in another order",
+    "accelerate_config": "the optimizer's state was saved by another way of sharing the work",
+    "mixed_precision": "",
+}
+"""What a manifest tells of the launch, and the effect of a change."""
 HASH_LIMIT_BYTES = 200_000_000
 """A data file of the same size is read only up to this size."""
 
@@ -77,6 +86,7 @@ def changed_settings(run: RunDirectory) -> list[Change]:
     if isinstance(manifest.get("config"), dict):
         changes = list(_differences(stage, manifest["config"], config))
         changes += _recipe_changes(run, stage, manifest, {change.key for change in changes})
+        changes += _launch_changes(run, record, stage, manifest)
     else:
         changes = [] if record.start_adapter else list(_shape_changes(stage, folder, config))
     return changes + list(_data_changes(run, stage))
@@ -140,6 +150,27 @@ def _recipe_changes(
         for change in _differences(stage, before, after)
         if change.key not in known
     ]
+
+
+def _launch_changes(
+    run: RunDirectory, record: RunRecord, stage: str, manifest: Mapping[str, Any]
+) -> Iterator[Change]:
+    """What differs in the launch; a manifest without it is taken for one of the last start."""
+    recipe = load_recipe(run.recipe)
+    said = manifest.get("launch")
+    before: dict[str, Any] = {"num_processes": max(record.processes, 1), **PLAIN}
+    before |= said if isinstance(said, dict) else {}
+    wish = launch_wish(recipe)
+    machines = max(len(record.hosts), wish.num_machines)
+    devices = len(split_device(record.device) or slots_of_recipe(recipe) or visible_slots())
+    processes = process_count(replace(wish, num_machines=machines), devices=devices)
+    if wish.num_processes is None and (record.slurm_job or machines > 1):
+        # Only the machines themselves know how many devices they have.
+        processes = before["num_processes"]
+    after = launch_record(recipe, processes)
+    for key, effect in LAUNCH.items():
+        if before[key] != after[key]:
+            yield Change(stage, key, show_value(before[key]), show_value(after[key]), effect)
 
 
 def _shape_changes(stage: str, folder: Path, config: Mapping[str, Any]) -> Iterator[Change]:

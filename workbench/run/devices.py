@@ -1,4 +1,7 @@
-"""The devices that runs take turns on: each GPU is a slot, a machine without one has the CPU."""
+"""The devices that runs take turns on: each GPU is a slot, a machine without one has the CPU.
+
+A run of several processes has as many slots as it has processes on this machine.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 
 from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.caution import allowed_variables
+from workbench.recipe.launching import launch_wish, process_count
 from workbench.recipe.recipe import Recipe
 from workbench.run.directory import RunDirectory
 from workbench.run.record import is_active, is_here, read_record
@@ -38,7 +42,7 @@ def visible_slots(environ: Mapping[str, str] | None = None, devices: Path = DEVI
 
 
 def slot_environment(device: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a run's environment says, so that it sees its own device alone; nothing for none.
+    """What a run's environment says, so that it sees its own devices alone; nothing for none.
 
     Where the numbers are ours, they are those of nvidia-smi: CUDA alone would begin with the
     fastest GPU. Where the environment gives numbers, they stay in the order it means.
@@ -48,34 +52,75 @@ def slot_environment(device: str, environ: Mapping[str, str] | None = None) -> d
     if device.startswith(GPU_PREFIX):
         ours = VISIBLE_VARIABLE not in (os.environ if environ is None else environ)
         order = {ORDER_VARIABLE: ORDER_BY_BUS} if ours else {}
-        return {VISIBLE_VARIABLE: device.removeprefix(GPU_PREFIX), **order}
+        names = ",".join(slot.removeprefix(GPU_PREFIX) for slot in split_device(device))
+        return {VISIBLE_VARIABLE: names, **order}
     return {}
 
 
-def choose_slot(slots: Sequence[str], taken: Container[str]) -> str:
-    """The slot that a run gets when nobody names one: the first that is free, or the first."""
-    return next((slot for slot in slots if slot not in taken), slots[0])
+def split_device(device: str) -> list[str]:
+    """The slots that a run's `device` names: `cuda:0,cuda:1` are two."""
+    return [name.strip() for name in device.split(",") if name.strip()]
+
+
+def join_slots(slots: Sequence[str]) -> str:
+    """Slots as the one text that a run's record holds."""
+    return ",".join(slots)
+
+
+def asks_cpu(recipe: Recipe) -> bool:
+    """Whether a stage of the recipe trains on the CPU whatever this machine has."""
+    return any(bool(recipe.get("use_cpu", stage)) for stage in recipe.stages)
+
+
+def slots_needed(recipe: Recipe, slots: Sequence[str]) -> int:
+    """How many of a machine's slots a run of the recipe takes; the processes of a CPU share it."""
+    if not slots[0].startswith(GPU_PREFIX) or asks_cpu(recipe):
+        return 1
+    wish = launch_wish(recipe)
+    return max(process_count(wish, devices=len(slots)) // wish.num_machines, 1)
+
+
+def choose_slots(slots: Sequence[str], taken: Container[str], count: int = 1) -> list[str]:
+    """The slots that a run gets when nobody names them: free ones first, then the others."""
+    free = [slot for slot in slots if slot not in taken]
+    chosen = [*free, *(slot for slot in slots if slot in taken)][:count]
+    return sorted(chosen, key=list(slots).index)
 
 
 def slot_of_recipe(recipe: Recipe) -> str:
-    """The device that a recipe itself names in its `env`, empty for none."""
+    """The devices that a recipe itself names in its `env`, as many as it needs; empty for none."""
+    slots = slots_of_recipe(recipe)
+    return join_slots(slots[: slots_needed(recipe, slots)]) if slots else ""
+
+
+def slots_of_recipe(recipe: Recipe) -> list[str]:
+    """All devices that a recipe itself shows to its run; empty where it names none."""
     given = allowed_variables(recipe.values(recipe.stages[0]).get("env")).get(VISIBLE_VARIABLE)
-    if given is None:
-        return ""
-    return visible_slots({VISIBLE_VARIABLE: given})[0]
+    return visible_slots({VISIBLE_VARIABLE: given}) if given is not None else []
 
 
 def check_device(device: str, slots: Sequence[str]) -> str:
-    """The name of a slot as a person typed it.
+    """The names of slots as a person typed them, `cuda:0,cuda:1`.
 
     Raises:
-        ProblemError: This machine has no such device (exit code 2).
+        ProblemError: This machine has no such device, or one is named twice (exit code 2).
     """
     known = list(dict.fromkeys([*slots, CPU]))
-    if device not in known:
+    names = split_device(device)
+    what = ""
+    if unknown := [name for name in names if name not in known] or ([] if names else [device]):
+        what = f"there is no such device as {unknown[0]}" if len(names) > 1 else ""
+        what = what or "there is no such device"
+    elif len(set(names)) < len(names):
+        what = "a device is named twice"
+    elif CPU in names and len(names) > 1:
+        what = "a run trains on GPUs or on the CPU, not on both"
+    if what:
         hint = f"Name one of these: {', '.join(known)}."
-        raise ProblemError(Problem("there is no such device", device, hint), exit_code=2)
-    return device
+        if len(slots) > 1:
+            hint = f"Name one or more of these, with commas: {', '.join(known)}."
+        raise ProblemError(Problem(what, device, hint), exit_code=2)
+    return join_slots(names)
 
 
 class Occupancy:
@@ -110,6 +155,7 @@ class Occupancy:
             if not is_active(record):
                 at_rest[run.id] = stamp
             elif is_here(record):
-                taken[record.device or self._default] = run.id
+                for slot in split_device(record.device) or [self._default]:
+                    taken[slot] = run.id
         self._at_rest = at_rest
         return taken

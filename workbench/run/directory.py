@@ -18,6 +18,8 @@ from workbench.base.files import json_safe, make_private_dir, write_atomic
 from workbench.base.paths import Paths, safe_name
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.tail import read_small
+from workbench.recipe.launch_files import ZERO_FILE, keep_launch_files
+from workbench.recipe.launching import launch_wish
 from workbench.recipe.recipe import Recipe, resolve
 from workbench.run.checkpoints import MANIFEST, STATE, checkpoint_folders, verify
 from workbench.run.space import check_space
@@ -198,6 +200,9 @@ def create_run(
     try:
         run = new_directory(paths, name)
         write_atomic(run.recipe, recipe.text)
+        wish = launch_wish(recipe)
+        zero = wish.options.get(ZERO_FILE)
+        keep_launch_files(wish.accelerate_config, zero, recipe.path.parent, run.path)
         write_atomic(run.reserve, secrets.token_bytes(RESERVE_BYTES))
         for stage in recipe.stages:
             config = resolve(recipe, stage, output_dir=run.output(stage), models=paths.models)

@@ -18,7 +18,14 @@ from workbench.base.locks import is_locked, take_lock
 from workbench.base.problems import Problem, ProblemError
 from workbench.base.text import clean
 from workbench.recipe.recipe import load_recipe
-from workbench.run.devices import Occupancy, choose_slot, slot_of_recipe, visible_slots
+from workbench.run.devices import (
+    Occupancy,
+    choose_slots,
+    join_slots,
+    slot_of_recipe,
+    slots_needed,
+    visible_slots,
+)
 from workbench.run.directory import RunDirectory
 from workbench.run.launch import launch, resume
 from workbench.run.queue import Entry, Queue, QueueState, was_started
@@ -67,7 +74,7 @@ class Dispatcher:
             time.sleep(pause)
 
     def tick(self) -> bool:
-        """Start at most one run for each free device; False when there is nothing left to do."""
+        """Start at most one run on each free device; False when there is nothing left to do."""
         with self.queue.edit() as state:
             self._watch_guarded(state)
             self._drop_settled(state)
@@ -79,10 +86,13 @@ class Dispatcher:
                 return False
             taken = self._occupancy.look()
             for entry in list(state.entries):
-                free = [device for device in entry.devices if device not in taken]
-                if free and not self._is_beginning(entry):
-                    taken[free[0]] = entry.run
-                    self._start(entry, free[0], state)
+                chosen = entry.free(taken)[: entry.count]
+                if len(chosen) < entry.count:
+                    # Kept for it, or smaller runs behind it would pass it for ever.
+                    taken |= dict.fromkeys(chosen, entry.run)
+                elif not self._is_beginning(entry):
+                    taken |= dict.fromkeys(chosen, entry.run)
+                    self._start(entry, join_slots(chosen), state)
             return True
 
     def _watch_guarded(self, state: QueueState) -> None:
@@ -158,19 +168,25 @@ def assign_device(run: RunDirectory, device: str) -> None:
 
 
 def take_free_device(run: RunDirectory) -> str:
-    """Give a new run a device that no other run has, where this machine has several.
+    """Give a new run devices that no other run has, where this machine has several.
 
     Returns:
-        The device; empty where there is no choice, none is free, or the recipe names its own.
+        The devices; empty where there is no choice, the recipe names its own, or too few are free.
+        A run of several processes then has some that others have, too.
     """
-    slots = visible_slots()
-    if len(slots) < 2 or slot_of_recipe(load_recipe(run.recipe)):
+    slots, recipe = visible_slots(), load_recipe(run.recipe)
+    if len(slots) < 2 or slot_of_recipe(recipe):
         return ""
     taken = Occupancy(run.path.parent, slots).look()
-    device = choose_slot(slots, taken)
-    if device in taken:
+    chosen = choose_slots(slots, taken, slots_needed(recipe, slots))
+    device = join_slots(chosen)
+    if any(slot in taken for slot in chosen):
+        if len(chosen) > 1:
+            _update_at_rest(run, device=device)
         return ""
     note = f"It has {device}, the first device that was free."
+    if len(chosen) > 1:
+        note = f"It has {device}, the first devices that were free."
     _update_at_rest(run, device=device, notes=[*read_record(run).notes, note])
     return device
 

@@ -6,7 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from workbench.run.devices import GPU_PREFIX, ORDER_BY_BUS, ORDER_VARIABLE, VISIBLE_VARIABLE
+from workbench.run.devices import (
+    GPU_PREFIX,
+    ORDER_BY_BUS,
+    ORDER_VARIABLE,
+    VISIBLE_VARIABLE,
+    split_device,
+)
 from workbench.run.gpus import LOOK_SECONDS, NVIDIA, Gpu, GpuProcess, GpuView, look
 
 NAMED_OWNERS = 3
@@ -27,15 +33,21 @@ class DeviceUse:
     unknown: str = ""
 
 
-def use_of(slot: str, seconds: float = LOOK_SECONDS) -> DeviceUse:
-    """Look at a slot's device. Takes up to `seconds`: call it from a thread.
+def use_of(device: str, seconds: float = LOOK_SECONDS) -> DeviceUse:
+    """Look at a run's devices. Takes up to `seconds`: call it from a thread.
 
     Args:
-        slot: Of `devices.visible_slots`; for the CPU there is nothing to say.
+        device: Of `devices.visible_slots`, several with commas; for the CPU there is nothing to
+            say.
     """
-    if not slot.startswith(GPU_PREFIX):
+    if not device.startswith(GPU_PREFIX):
         return DeviceUse()
-    return judge(slot, look(seconds))
+    view = look(seconds)
+    uses = [judge(slot, view) for slot in split_device(device)]
+    return DeviceUse(
+        "; ".join(use.others for use in uses if use.others),
+        next((use.unknown for use in uses if use.unknown), ""),
+    )
 
 
 def judge(slot: str, view: GpuView) -> DeviceUse:

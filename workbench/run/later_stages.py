@@ -8,6 +8,7 @@ from workbench.base.files import amount
 from workbench.base.paths import Paths
 from workbench.base.problems import ProblemError
 from workbench.recipe.estimate import totals
+from workbench.recipe.memory import Room
 from workbench.recipe.recipe import Recipe, load_recipe
 from workbench.run.directory import RunDirectory
 from workbench.run.record import RunRecord, read_record
@@ -34,14 +35,16 @@ def later_seconds(
         recipe = load_recipe(path, text=load_recipe(run.recipe).text)
     except (ProblemError, OSError):
         return (None,) * len(left)
-    return tuple(_seconds(recipe, stage, paths) for stage in left)
+    room = Room(devices=max(record.processes // max(len(record.hosts), 1), 1))
+    return tuple(_seconds(recipe, stage, paths, room) for stage in left)
 
 
-def _seconds(recipe: Recipe, stage: str, paths: Paths) -> float | None:
+def _seconds(recipe: Recipe, stage: str, paths: Paths, room: Room) -> float | None:
     """A whole stage as the similar run has had it, loading and evaluations included."""
     try:
-        steps = totals(recipe, stage, paths.models).steps if stage in recipe.stages else None
-        similar = find_similar(recipe, stage, paths) if steps else None
+        counted = totals(recipe, stage, paths.models, room) if stage in recipe.stages else None
+        steps = counted.steps if counted else None
+        similar = find_similar(recipe, stage, paths, room.devices) if steps else None
     except (ProblemError, OSError, ValueError, TypeError, KeyError, ArithmeticError):
         return None
     if not steps or similar is None:

@@ -20,6 +20,7 @@ from workbench.recipe.recipe import load_recipe
 from workbench.run.changes import refuse_changes
 from workbench.run.devices import slot_environment
 from workbench.run.directory import RunDirectory
+from workbench.run.launch_check import refuse_launch
 from workbench.run.notify import end_file
 from workbench.run.processes import end_processes, find_process
 from workbench.run.record import (
@@ -60,10 +61,13 @@ def launch(run: RunDirectory) -> int:
     end of this process reaches it.
 
     Raises:
-        ProblemError: Another process is at work on the run, or none can be started.
+        ProblemError: Another process is at work on the run, none can be started, or this machine
+            has not what its recipe asks for.
     """
     refuse_distrusted(run)
     refuse_imported(run)
+    record = read_record(run)
+    refuse_launch(load_recipe(run.recipe), record.device, hosts=len(record.hosts))
     environment = _environment(run)
     lock = _take(run)
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

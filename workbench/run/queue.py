@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from workbench.base.files import is_number, json_safe, make_private_dir, write_a
 from workbench.base.locks import is_locked, take_lock
 from workbench.base.paths import Paths
 from workbench.base.problems import Problem, ProblemError
+from workbench.recipe.recipe import load_recipe
 from workbench.run.changes import refuse_changes
+from workbench.run.devices import slots_needed
 from workbench.run.directory import RunDirectory
 from workbench.run.processes import RUN_VARIABLE
 from workbench.run.record import RunRecord, is_active, read_record
@@ -44,12 +46,13 @@ class Entry:
     Attributes:
         run: Its id.
         action: `launch` or `resume`.
-        devices: The slots of which it takes the first that is free.
+        devices: The slots of which it takes the first `count` that are free.
         started_before: When the run had last been started as it came into the queue, Unix
             seconds. Any other value in its record says that somebody has started it since.
         stop_on_failure: Whether the queue pauses when the run fails.
         accept_changes: Whether a resume goes on with settings that have changed.
         added: Unix seconds.
+        count: How many slots it takes at once.
     """
 
     run: str
@@ -59,6 +62,11 @@ class Entry:
     stop_on_failure: bool = False
     accept_changes: bool = False
     added: float = 0.0
+    count: int = 1
+
+    def free(self, taken: Container[str]) -> list[str]:
+        """Those of its slots that nobody has."""
+        return [device for device in self.devices if device not in taken]
 
 
 @dataclass
@@ -174,7 +182,8 @@ class Queue:
         """Put a run at the end and return its place, counted from 1.
 
         Args:
-            devices: The slots of which it takes the first that is free.
+            devices: The slots of which it takes the first that is free, or as many as it has
+                processes here.
             stop_on_failure: Pause the queue when the run fails.
             accept_changes: Resume it although settings have changed since its checkpoint.
 
@@ -189,6 +198,11 @@ class Queue:
             raise ProblemError(Problem(f"the run is {label(record.state)}", run.id, hint))
         if action == "resume":
             refuse_changes(run, accept=accept_changes)
+        count = slots_needed(load_recipe(run.recipe), devices)
+        if count > len(devices):
+            what = f"the run needs {count} devices at once, and there are {len(devices)}"
+            hint = f"Lower num_processes: {len(devices)} at most, one for each device."
+            raise ProblemError(Problem(what, run.id, hint))
         with self.edit() as state:
             if place := state.position(run.id):
                 what = f"the run is in the queue already, at place {place}"
@@ -201,6 +215,7 @@ class Queue:
                 stop_on_failure,
                 accept_changes,
                 time.time(),
+                count,
             )
             state.entries.append(entry)
             return len(state.entries)
@@ -298,18 +313,23 @@ def waits_for(state: QueueState, taken: Mapping[str, str]) -> dict[str, str]:
     Args:
         taken: The run on each slot that is taken.
     """
-    holders, reasons = dict(taken), {}
+    holders, reasons = {slot: f"{run} has" for slot, run in taken.items()}, {}
     for entry in state.entries:
-        free = [device for device in entry.devices if device not in holders]
+        free = entry.free(holders)
+        enough = len(free) >= entry.count
         if state.paused:
             reasons[entry.run] = "the queue is paused"
-        elif free:
+        elif enough:
             reasons[entry.run] = "nothing: it starts in a moment"
+        elif entry.count > 1:
+            told = f"{entry.count} devices at once; {len(free)} of {len(entry.devices)}"
+            reasons[entry.run] = f"{told} {'is' if len(free) == 1 else 'are'} free"
         else:
             device = entry.devices[0]
-            reasons[entry.run] = f"{device}, which {holders[device]} has"
-        if free:
-            holders[free[0]] = entry.run
+            reasons[entry.run] = f"{device}, which {holders[device]}"
+        # What is free is kept for those that stand before: smaller runs would pass them for ever.
+        for slot in free[: entry.count]:
+            holders[slot] = f"{entry.run} has" if enough else f"is kept for {entry.run}"
     return reasons
 
 
@@ -343,7 +363,10 @@ def _entry(raw: object) -> Entry:
         raise ValueError("an entry is damaged")
     devices = [item for item in _listed(raw.get("devices")) if isinstance(item, str)]
     started, added = raw.get("started_before"), raw.get("added")
+    count = raw.get("count", 1)
     if not devices or not is_number(started) or not is_number(added):
+        raise ValueError("an entry is damaged")
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ValueError("an entry is damaged")
     return Entry(
         _run_id(raw.get("run")),
@@ -353,6 +376,7 @@ def _entry(raw: object) -> Entry:
         raw.get("stop_on_failure") is True,
         raw.get("accept_changes") is True,
         float(added),  # type: ignore[arg-type]
+        count,
     )
 
 

@@ -12,9 +12,17 @@ from workbench.base.paths import Paths
 from workbench.base.problems import Problem
 from workbench.recipe.base_model import model_config
 from workbench.recipe.estimate import NOT_KNOWN, totals
+from workbench.recipe.launching import launch_wish, process_count
 from workbench.recipe.memory import Memory, Room
 from workbench.recipe.recipe import Recipe, resolve
-from workbench.run.devices import GPU_PREFIX, slot_of_recipe, visible_slots
+from workbench.run.devices import (
+    GPU_PREFIX,
+    asks_cpu,
+    slots_needed,
+    slots_of_recipe,
+    split_device,
+    visible_slots,
+)
 from workbench.run.gpu_use import find_gpu
 from workbench.run.gpus import LOOK_SECONDS, look
 from workbench.run.machine.cgroups import CGROUPS, memory_limit
@@ -29,14 +37,24 @@ def room_for(recipe: Recipe, device: str = "", seconds: float = LOOK_SECONDS) ->
     """The memory that a run would use. Takes up to `seconds` with a GPU: call it from a thread.
 
     Args:
-        device: The slot that the run gets unless the recipe names one; the first if empty.
+        device: The slots that the run gets unless the recipe names some; the first ones if empty.
+
+    Returns:
+        That of one process: a GPU's, the one with the least where there are several, or its share
+        of the host's.
     """
-    slot = slot_of_recipe(recipe) or device or visible_slots()[0]
-    asks_cpu = any(recipe.get("use_cpu", stage) for stage in recipe.stages)
-    if asks_cpu or not slot.startswith(GPU_PREFIX):
-        return Room(free_memory(), gpu=False, bf16=_cpu_has_bf16(), name="this machine")
-    gpu = find_gpu(look(seconds), slot)
-    return Room(gpu.free_bytes if gpu else None, gpu=True, name=slot)
+    shown = slots_of_recipe(recipe) or split_device(device) or visible_slots()
+    slots = shown[: slots_needed(recipe, shown)]
+    if asks_cpu(recipe) or not slots[0].startswith(GPU_PREFIX):
+        wish = launch_wish(recipe)
+        here = max(process_count(wish, devices=1) // wish.num_machines, 1)
+        name = "this machine" if here == 1 else f"each of {here} processes"
+        return Room(free_memory() // here, gpu=False, bf16=_cpu_has_bf16(), name=name)
+    view = look(seconds)
+    frees = [(gpu.free_bytes if (gpu := find_gpu(view, slot)) else None) for slot in slots]
+    known = [(free, slot) for free, slot in zip(frees, slots, strict=True) if free is not None]
+    free, slot = min(known) if len(known) == len(slots) else (None, slots[0])
+    return Room(free, gpu=True, name=slot, devices=len(shown))
 
 
 def free_memory(cgroups: Path = CGROUPS) -> int:

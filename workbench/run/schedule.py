@@ -12,6 +12,7 @@ from workbench.base.files import is_number
 from workbench.base.tail import read_small
 from workbench.recipe.schema import load_schema
 from workbench.run.directory import RunDirectory
+from workbench.run.record import read_record
 from workbench.run.resolved_config import stage_config
 
 ROUNDING = 1e-6
@@ -52,11 +53,13 @@ class Plan:
     Attributes:
         config: The stage's resolved TRL config; what it leaves out counts with TRL's default.
         held_out: Rows of its evaluation, 0 while that is not known.
+        processes: How many train together.
     """
 
     stage: str
     config: Mapping[str, Any]
     held_out: int = 0
+    processes: int = 1
 
     def get(self, key: str) -> Any:
         """A setting, or TRL's default of it."""
@@ -93,14 +96,16 @@ class Plan:
 
     @property
     def rows_per_step(self) -> int:
-        """Rows, or pairs, of an optimizer step on one device."""
+        """Rows, or pairs, of an optimizer step, of all processes together."""
         sizes = (self.get("per_device_train_batch_size"), self.get("gradient_accumulation_steps"))
-        return math.prod(int(size) if is_number(size) and size >= 1 else 1 for size in sizes)
+        rows = math.prod(int(size) if is_number(size) and size >= 1 else 1 for size in sizes)
+        return rows * self.processes
 
 
 def plan_of(run: RunDirectory, stage: str) -> Plan:
     """The plan of a stage from the run's files; a file that cannot be read tells nothing."""
-    return Plan(stage, stage_config(run, stage), _held_out(run, stage))
+    processes = max(read_record(run).processes, 1)
+    return Plan(stage, stage_config(run, stage), _held_out(run, stage), processes)
 
 
 def _held_out(run: RunDirectory, stage: str) -> int:

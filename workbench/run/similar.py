@@ -12,9 +12,10 @@ import yaml
 
 from workbench.base.paths import Paths
 from workbench.base.tail import read_small
-from workbench.recipe.launching import launch_wish
+from workbench.recipe.launching import launch_wish, process_count
 from workbench.recipe.recipe import Recipe, flat_recipe, resolve
 from workbench.recipe.schema import load_schema
+from workbench.run.devices import slots_of_recipe, visible_slots
 from workbench.run.directory import RunDirectory, list_runs
 from workbench.run.metrics import MetricsReader
 from workbench.run.record import is_here, read_record
@@ -72,17 +73,25 @@ def seconds_per_step(recipe: Recipe, stage: str, paths: Paths) -> float | None:
     return found.seconds if found else None
 
 
-def find_similar(recipe: Recipe, stage: str, paths: Paths) -> Similar | None:
+def find_similar(
+    recipe: Recipe, stage: str, paths: Paths, devices: int | None = None
+) -> Similar | None:
     """The newest run of this machine that trained the same stage with the same settings.
 
     Only the newest runs are read; a run whose files are damaged counts as none.
+
+    Args:
+        devices: How many the run has, where its recipe leaves the processes to the machine; all
+            visible ones by default.
     """
+    devices = len(slots_of_recipe(recipe) or visible_slots()) if devices is None else devices
+    processes = process_count(launch_wish(recipe), devices=devices)
     asked = resolve(recipe, stage, output_dir=paths.runs, models=paths.models)
     for run in list_runs(paths)[:RUNS_AT_MOST]:
         record = read_record(run)
         if record.state not in ENDED or not is_here(record) or stage not in record.stages:
             continue
-        if not _as_many(record.processes, recipe):
+        if record.processes != processes:
             continue
         had, packed = config_of(run, stage, record.finished), was_packed(run, record.finished)
         if packed is recipe.shared_prefix and same_settings(asked, had, stage):
@@ -90,13 +99,6 @@ def find_similar(recipe: Recipe, stage: str, paths: Paths) -> Similar | None:
             if seconds is not None:
                 return Similar(run.id, seconds)
     return None
-
-
-def _as_many(processes: int, recipe: Recipe) -> bool:
-    """Whether a recipe asks for as many processes; where it leaves the number open, for several."""
-    wish = launch_wish(recipe)
-    wanted = 1 if wish.is_one_process else wish.num_processes
-    return processes == wanted if wanted else processes > 1
 
 
 # The files of a run that has ended do not change; `finished` tells it from one that was resumed.

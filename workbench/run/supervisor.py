@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -38,6 +39,8 @@ from workbench.run.advice_machine import memory_hint
 from workbench.run.directory import RunDirectory
 from workbench.run.ending import Ending, conclude, signal_name
 from workbench.run.evidence import MemoryKills, boot_id, memory_kills
+from workbench.run.hosts.links import HostLinks
+from workbench.run.hosts.of_run import by_hand_environment, links_of
 from workbench.run.launcher import Start, plan_start
 from workbench.run.machine.sampler import MachineSampler
 from workbench.run.notify import run_end_hook
@@ -70,11 +73,22 @@ class Supervisor:
     Args:
         run: The run; this process holds its supervisor lock.
         start: What is started.
+        links: The run's other hosts, None for this one alone.
+        environment: What the processes get beside this process's own.
     """
 
-    def __init__(self, run: RunDirectory, start: Start) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        start: Start,
+        links: HostLinks | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.run = run
         self.start = start
+        self.links = links
+        self._environment = dict(environment or {})
+        self._lost: Problem | None = None
         self.kill_requested = False
         self._launched = False
         self._told_stop: set[int] = set()
@@ -116,11 +130,15 @@ class Supervisor:
             self._send(signal.SIGTERM)
         else:
             self._told_stop |= signal_ranks(self.run, signal.SIGTERM, except_for=self._told_stop)
+            if self.links is not None:
+                self.links.stop()
 
     def _kill(self) -> None:
         self._send(signal.SIGKILL)
         if self._is_launcher:
             signal_ranks(self.run, signal.SIGKILL)
+        if self.links is not None:
+            self.links.kill()
 
     def _send(self, number: int) -> None:
         # Popen does not signal a child that it has waited for, so no stranger is hit.
@@ -135,13 +153,37 @@ class Supervisor:
             if self._stop_requested or self.kill_requested or code:
                 break
             self._launched = command is self.start.commands[-1]
+            if self._launched and self.links is not None:
+                command = self._begin_elsewhere(self.links, command)
             self._worker = self._begin(command)
             if self.kill_requested:
                 self._kill()
             elif self._stop_requested:
                 self._pass_stop_on()
             code = self._await(self._worker, awake)
+        if self._launched and self.links is not None:
+            self.links.settle(failed=code != 0)
+            if code:
+                self._look_at_hosts()
+            self.links.close()
         return code
+
+    def _begin_elsewhere(self, links: HostLinks, command: tuple[str, ...]) -> tuple[str, ...]:
+        """Start the processes of the other hosts; this host's own command."""
+        forget_ranks(self.run)
+        own = links.start(command, self.start.processes)
+        self._environment |= links.environment
+        return own
+
+    def _look_at_hosts(self) -> None:
+        """End the processes here where a host's are gone: they would wait for them for ever."""
+        if self.links is None or self._lost is not None or self.kill_requested:
+            return
+        problem = self.links.poll()
+        if problem is not None:
+            self._lost = problem
+            say(str(problem))
+            self._kill()
 
     def _await(self, worker: subprocess.Popen[bytes], awake: int) -> int:
         sampler = MachineSampler(self.run, worker.pid)
@@ -154,9 +196,11 @@ class Supervisor:
                 next_look = time.monotonic() + LOOK_SECONDS
             if self._stop_requested and self._is_launcher:
                 self._pass_stop_on()
+            if self._is_launcher:
+                self._look_at_hosts()
             if select.select([awake], [], [], TICK_SECONDS)[0]:
                 os.read(awake, 64)
-        if code < 0 and self._is_launcher and not self.kill_requested:
+        if code < 0 and self._is_launcher and not self.kill_requested and self._lost is None:
             self._let_save()
         sampler.stop()
         return code
@@ -170,7 +214,7 @@ class Supervisor:
             time.sleep(TICK_SECONDS / 5)
 
     def _begin(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
-        if self._is_launcher:
+        if self._is_launcher and self.links is None:
             forget_ranks(self.run)
         # A stop that comes before the worker listens waits for it: the worker unblocks the signal.
         # A launcher never does, so that whoever ends all processes leaves it to wait for them.
@@ -181,7 +225,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 cwd=self.run.path,
-                env={**os.environ, RUN_VARIABLE: str(self.run.path)},
+                env={**os.environ, **self._environment, RUN_VARIABLE: str(self.run.path)},
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
@@ -240,6 +284,8 @@ class Supervisor:
         """Whether the end that rank 0 has written only followed from another's."""
         if not self._is_launcher or code == 0:
             return False
+        if self._lost is not None:
+            return record.state == "failed"
         if code < 0:
             return not self._stop_requested
         cause = find_cause(read_ranks(self.run), self.last_words())
@@ -255,6 +301,10 @@ class Supervisor:
             ranks = read_ranks(self.run)
             told = tuple(last_words(ranks))
             cause = find_cause(ranks, words)
+            if self._lost is not None:
+                own = cause.problem if cause and not cause.record.follows else None
+                state = cause.record.state if cause and own else ""
+                return Ending(state or "failed", own or self._lost, told)
             who = "the launcher of the processes"
             if cause is not None and code > 0 and not self.kill_requested:
                 problem = cause.problem
@@ -330,7 +380,7 @@ def supervise_run(run: RunDirectory, lock: int) -> int:
     try:
         start = plan_start(run)
         update_record(run, processes=start.processes)
-        supervisor = Supervisor(run, start)
+        supervisor = Supervisor(run, start, links_of(run, say), by_hand_environment(run))
         code = supervisor.supervise()
     except ProblemError as error:
         return refuse_to_start(run, error.problems[0])

@@ -66,9 +66,10 @@ def check_text(path: Path, text: str | None, paths: Paths, device: str = "") -> 
         paths: The user's folders; converted models tell the number of parameters.
         device: The slot that a run would get; the first one if empty.
     """
-    from workbench.recipe.checks import check
+    from workbench.recipe.checks import check, errors
     from workbench.recipe.estimate import totals
     from workbench.recipe.recipe import load_recipe
+    from workbench.run.launch_check import launch_warnings
     from workbench.run.room import memory_problem, room_for
     from workbench.run.similar import find_similar
 
@@ -78,6 +79,8 @@ def check_text(path: Path, text: str | None, paths: Paths, device: str = "") -> 
         return Checked(None, error.problems, ())
     # A wish to run the model's code is a warning here: the launch asks, with the model's name.
     problems = tuple(check(recipe, paths, trusted_model=recipe.model))
+    if not errors(list(problems)):
+        problems += tuple(launch_warnings(recipe))
     room = room_for(recipe, device, seconds=LOOK_SECONDS)
     if (tight := memory_problem(recipe, paths, room)) is not None:
         problems = (*problems, tight)

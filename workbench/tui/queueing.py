@@ -11,6 +11,7 @@ from workbench.base.text import clean
 from workbench.tui.board import RunRow
 
 if TYPE_CHECKING:
+    from workbench.recipe.recipe import Recipe
     from workbench.run.directory import RunDirectory
     from workbench.tui.services import Services
 
@@ -62,20 +63,34 @@ def enqueue(services: Services, run: RunDirectory) -> int:
     return place
 
 
-def busy_with(rows: tuple[RunRow, ...]) -> str:
-    """Name of a run that a new one would have to share a device with; empty where one is free."""
-    from workbench.run.devices import visible_slots
+def busy_with(rows: tuple[RunRow, ...], recipe: Recipe | None = None) -> str:
+    """Name of a run that a new one would have to share a device with; empty where enough are free.
+
+    Args:
+        recipe: What the new one trains; without it, it takes one device.
+    """
+    from workbench.run.devices import slots_needed, visible_slots
 
     slots = visible_slots()
-    taken = {row.device or slots[0]: row for row in rows if row.active}
-    if any(slot not in taken for slot in slots):
+    taken = _taken(rows, slots)
+    if sum(slot not in taken for slot in slots) >= (slots_needed(recipe, slots) if recipe else 1):
         return ""
-    return clean(taken[slots[0]].label, newlines=False)
+    # Of more devices than there are, no run has one.
+    holder = next((taken[slot] for slot in slots if slot in taken), None)
+    return clean(holder.label, newlines=False) if holder else ""
 
 
-def next_device(rows: tuple[RunRow, ...]) -> str:
-    """The device that a new run would get, where its recipe names none."""
-    from workbench.run.devices import choose_slot, visible_slots
+def next_device(rows: tuple[RunRow, ...], recipe: Recipe | None = None) -> str:
+    """The devices that a new run would get, where its recipe names none."""
+    from workbench.run.devices import choose_slots, join_slots, slots_needed, visible_slots
 
     slots = visible_slots()
-    return choose_slot(slots, {row.device or slots[0] for row in rows if row.active})
+    count = slots_needed(recipe, slots) if recipe else 1
+    return join_slots(choose_slots(slots, _taken(rows, slots), count))
+
+
+def _taken(rows: tuple[RunRow, ...], slots: list[str]) -> dict[str, RunRow]:
+    from workbench.run.devices import split_device
+
+    held = [(slot, row) for row in rows if row.active for slot in split_device(row.device) or [""]]
+    return {slot or slots[0]: row for slot, row in held}

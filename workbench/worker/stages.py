@@ -97,6 +97,9 @@ class StageRun:
         self.budget = budget
         self.world = world or World()
         self.config = parse_config(stage, run.config(stage))
+        if self.world.own_host:
+            # What this host goes on from must lie in its own run directory.
+            self.config.training.save_on_each_node = True
         self.callback = RunCallback(writer, stage, self.world, file)
         self.began = time.monotonic()
         self.packed = ""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-OWN_HOST_VARIABLE = "DPO_WORKBENCH_OWN_HOST"
-"""Set where each host has a run directory of its own, started by hand with `machine_rank`."""
+from workbench.run.hosts.orders import OWN_HOST_VARIABLE
+
 SPREADING = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
 PATIENCE = timedelta(days=7)
 """Nobody waits so long: a lost process ends the run from outside, by its launcher."""

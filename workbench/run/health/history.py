@@ -64,6 +64,7 @@ def stage_history(
         answers=answers_of(stage, stages, measured),
         stalls=tuple(_stalls(stage, reader)),
         state=record.state if record.stage == stage else "",
+        processes=max(record.processes, 1),
     )
 
 

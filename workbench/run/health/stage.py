@@ -63,6 +63,7 @@ class StageHistory:
         stalls: Steps at which the run was noticed to stand still.
         state: Of the run, where this is its current stage; else empty.
         last: Nothing behind this step is looked at.
+        processes: How many train together, each with a batch of its own.
     """
 
     name: str
@@ -75,6 +76,7 @@ class StageHistory:
     stalls: tuple[int, ...] = ()
     state: str = ""
     last: int | None = None
+    processes: int = 1
     _cache: dict[str, Points] = field(default_factory=dict, repr=False, compare=False)
     _tables: dict[tuple[str, ...], Table] = field(default_factory=dict, repr=False, compare=False)
 
@@ -230,7 +232,8 @@ class StageHistory:
     @cached_property
     def _rows_by_config(self) -> float:
         batch = self.number("per_device_train_batch_size", 1.0)
-        rows = batch * self.number("gradient_accumulation_steps", 1.0) * self.stride
+        rows = batch * self.number("gradient_accumulation_steps", 1.0) * self.processes
+        rows *= self.stride
         return min(max(1.0, rows), MOST_ROWS)
 
     @cached_property

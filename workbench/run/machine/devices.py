@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import yaml
 
 from workbench.base.tail import read_small
-from workbench.run.devices import GPU_PREFIX, visible_slots
+from workbench.run.devices import GPU_PREFIX, split_device, visible_slots
 from workbench.run.directory import RunDirectory
 from workbench.run.gpu_use import find_gpu
 from workbench.run.gpus import GpuView
@@ -40,11 +40,11 @@ class DeviceFinder:
         ]
         if on or logged:
             return tuple(on or logged)
-        slot = record.device or visible_slots(self._environ)[0]
-        if not slot.startswith(GPU_PREFIX) or self._asks_cpu(record.stage):
+        slots = split_device(record.device) or visible_slots(self._environ)[: record.processes]
+        if not slots[0].startswith(GPU_PREFIX) or self._asks_cpu(record.stage):
             return ()
-        gpu = find_gpu(view, slot, self._environ)
-        return (gpu.key,) if gpu is not None else ()
+        found = (find_gpu(view, slot, self._environ) for slot in slots)
+        return tuple(gpu.key for gpu in found if gpu is not None)
 
     def _asks_cpu(self, stage: str) -> bool:
         if stage not in self._cpu_stages:

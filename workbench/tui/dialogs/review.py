@@ -128,14 +128,18 @@ class ReviewDialog(Dialog[ReviewAnswer]):
     def on_mount(self) -> None:
         """Check in a thread; the dialog fills when it is done."""
         self.query_one("#no").focus()
-        self._busy_with = busy_with(self.bench.rows)
+        self._tell_busy(None)
+        self.action_check()
+
+    def _tell_busy(self, recipe: Recipe | None) -> None:
+        """Offer the queue where a run would have to share a device."""
+        self._busy_with = busy_with(self.bench.rows, recipe)
         for offer in self.query("#queue, #busy"):
             offer.display = bool(self._busy_with)
         if self._busy_with:
             hint = f"{self._busy_with} is training; two at once share time and memory."
             self.query_one("#busy", Static).update(hint)
             self.query_one("#yes", Button).label = "Start now"
-        self.action_check()
 
     def action_check(self) -> None:
         """Check the recipe in a thread, with what is known of its data."""
@@ -191,7 +195,8 @@ class ReviewDialog(Dialog[ReviewAnswer]):
         self.query_one("#summary", Static).update(_summary(checked, event.looks))
         self.set_class(bool(checked.paces), "-timed")
         if checked.recipe is not None:
-            look = partial(self._look, checked.recipe, next_device(self.bench.rows))
+            self._tell_busy(checked.recipe)
+            look = partial(self._look, checked.recipe, next_device(self.bench.rows, checked.recipe))
             self.run_worker(look, thread=True, exit_on_error=False)
         problems = [problem_line(problem) for problem in checked.problems]
         self.query_one("#problems", Static).update(lines(*problems))

@@ -1,0 +1,212 @@
+"""Two hosts made of namespaces: networks joined by a veth pair, own processes, names and mounts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[3]
+WAIT_SECONDS = 150.0
+ADDRESSES = {"hosta": "10.77.0.1", "hostb": "10.77.0.2"}
+PORT = 22
+REAPER = (
+    "import os, signal\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})\n"
+    "while signal.sigwait({signal.SIGCHLD}):\n"
+    "    try:\n"
+    "        while os.waitpid(-1, os.WNOHANG)[0]: pass\n"
+    "    except ChildProcessError: pass\n"
+)
+"""The first process of a host; without one that waits for orphans they would stay as zombies."""
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
+    """The first true value of a condition, asked again and again."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+def ip(*words: str) -> str:
+    """The output of `ip WORDS`."""
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=20)
+    if done.returncode:
+        raise OSError(done.stderr.strip())
+    return done.stdout
+
+
+class Host:
+    """One of the two: commands are run on it as if one had logged in."""
+
+    def __init__(self, name: str, space: str) -> None:
+        self.name = name
+        self.space = space
+        shell = f"hostname {name} && exec {sys.executable} -c '{REAPER}'"
+        unshare = ["unshare", "-m", "-u", "-p", "-f", "--kill-child", "--mount-proc"]
+        self._keeper = subprocess.Popen(["ip", "netns", "exec", space, *unshare, "sh", "-c", shell])
+        self._init = wait_until(self._first_process, f"{name} to start", 10)
+
+    def _first_process(self) -> int:
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(self._keeper.pid).children():
+                if child.name().startswith("python"):
+                    return child.pid
+        return 0
+
+    def command(self, *words: str) -> list[str]:
+        """A command that runs on this host."""
+        return ["nsenter", "-t", str(self._init), "-m", "-u", "-n", "-p", "--", *words]
+
+    def run(self, *words: str, environment: Mapping[str, str] | None = None, timeout: float = 60):
+        """Run a command to its end."""
+        return subprocess.run(
+            self.command(*words),
+            capture_output=True,
+            text=True,
+            env={**os.environ, **(environment or {})},
+            timeout=timeout,
+            cwd=ROOT,
+        )
+
+    @contextlib.contextmanager
+    def covered(self, place: Path, *, by: Path | None = None) -> Iterator[None]:
+        """Let this host alone see another file at a place, or an empty folder without `by`."""
+        if by is None:
+            place.mkdir(exist_ok=True)
+        what = ["-t", "tmpfs", "none"] if by is None else ["--bind", str(by)]
+        done = self.run("mount", *what, str(place))
+        assert done.returncode == 0, done.stderr
+        try:
+            yield
+        finally:
+            self.run("umount", str(place))
+
+    def link(self, state: str) -> None:
+        """Take this host's end of the cable `up` or `down`."""
+        ip("-n", self.space, "link", "set", "cable", state)
+
+    def cable_bytes(self) -> tuple[int, int]:
+        """Bytes received and sent over the cable."""
+        line = self.run("grep", "cable", "/proc/net/dev").stdout.split(":")[1].split()
+        return int(line[0]), int(line[8])
+
+    def close(self) -> None:
+        """End every process of the host, and its network."""
+        self._keeper.kill()
+        self._keeper.wait(10)
+        with contextlib.suppress(OSError):
+            ip("netns", "del", self.space)
+
+
+class TwoHosts:
+    """hosta and hostb, which ssh reaches from hosta by its name.
+
+    Attributes:
+        environment: What a command on hosta gets, so that it finds hostb and no model hub.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._spaces = {name: f"{name}-{os.getpid()}" for name in ADDRESSES}
+        for space in self._spaces.values():
+            ip("netns", "add", space)
+        first, second = self._spaces.values()
+        cable = ["link", "add", "cable", "netns", first, "type", "veth"]
+        ip(*cable, "peer", "name", "cable", "netns", second)
+        for name, space in self._spaces.items():
+            ip("-n", space, "addr", "add", f"{ADDRESSES[name]}/24", "dev", "cable")
+            for device in ("lo", "cable"):
+                ip("-n", space, "link", "set", device, "up")
+        self.a, self.b = (Host(name, space) for name, space in self._spaces.items())
+        self.ssh_config = self._make_keys()
+        self._serve()
+        self.environment = {
+            "DPO_WORKBENCH_HOME": str(folder / "home"),
+            "DPO_WORKBENCH_SSH": f"ssh -F {self.ssh_config}",
+            "PYTHONPATH": str(ROOT),
+            "HF_HUB_OFFLINE": "1",
+        }
+
+    def _make_keys(self) -> Path:
+        for name in ("host_key", "user_key", "other_key"):
+            make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name)]
+            subprocess.run(make, check=True, timeout=20)
+        shutil.copy(self.folder / "user_key.pub", self.folder / "authorized_keys")
+        self.know("host_key")
+        config = self.folder / "ssh_config"
+        config.write_text(
+            f"Host hostb\n  HostName {ADDRESSES['hostb']}\n  User root\n  Port {PORT}\n"
+            f"  UserKnownHostsFile {self.folder}/known_hosts\n  GlobalKnownHostsFile none\n"
+            f"  StrictHostKeyChecking yes\n  IdentitiesOnly yes\n"
+            f"  IdentityFile {self.folder}/user_key\n"
+        )
+        return config
+
+    def know(self, key: str) -> None:
+        """Let ssh expect one of the keys from hostb."""
+        public = (self.folder / f"{key}.pub").read_text()
+        (self.folder / "known_hosts").write_text(f"{ADDRESSES['hostb']} {public}")
+
+    def _serve(self) -> None:
+        config = self.folder / "sshd_config"
+        config.write_text(
+            f"Port {PORT}\nListenAddress {ADDRESSES['hostb']}\nHostKey {self.folder}/host_key\n"
+            f"AuthorizedKeysFile {self.folder}/authorized_keys\nUsePAM no\nStrictModes no\n"
+            "PasswordAuthentication no\nPidFile none\nPermitRootLogin yes\n"
+        )
+        sshd = shutil.which("sshd") or "/usr/sbin/sshd"
+        self.b.run("mkdir", "-p", "/run/sshd")
+        done = self.b.run(sshd, "-f", str(config), "-E", str(self.folder / "sshd.log"))
+        assert done.returncode == 0, done.stderr
+
+    def workbench(self, *words: str, timeout: float = 90, **more: str):
+        """Run `dpo-workbench WORDS` on hosta."""
+        command = [sys.executable, "-m", "workbench", *words]
+        environment = {**self.environment, **more}
+        return self.a.run(*command, environment=environment, timeout=timeout)
+
+    def close(self) -> None:
+        """End both hosts."""
+        for name, space in self._spaces.items():
+            if host := getattr(self, name[-1], None):
+                host.close()
+            with contextlib.suppress(OSError):
+                ip("netns", "del", space)
+
+
+@contextlib.contextmanager
+def two_hosts(folder: Path) -> Iterator[TwoHosts]:
+    """Two hosts for a while; skips the test where they cannot be made."""
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root")
+    missing = [name for name in ("ip", "nsenter", "unshare", "ssh", "ssh-keygen") if not
+               shutil.which(name)]  # fmt: skip
+    if not shutil.which("sshd") and not Path("/usr/sbin/sshd").exists():
+        missing.append("sshd")
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    probe = f"probe-{os.getpid()}"
+    try:
+        ip("netns", "add", probe)
+        ip("netns", "del", probe)
+    except OSError as error:
+        pytest.skip(f"no network namespaces here: {error}")
+    hosts = TwoHosts.__new__(TwoHosts)
+    try:
+        hosts.__init__(folder)  # type: ignore[misc]
+        yield hosts
+    finally:
+        hosts.close()

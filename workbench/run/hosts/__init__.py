@@ -1,0 +1,1 @@
+"""Runs on several hosts: who they are, what they have, and the links to them."""
