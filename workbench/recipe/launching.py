@@ -115,6 +115,12 @@ def launch_kind(recipe: Recipe) -> str:
     return _distributed(wish, str(content.get("distributed_type")))
 
 
+def launch_values(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's launch keys as typed, in its order."""
+    known = load_schema().launch
+    return {key: value for key, value in recipe.data.items() if key in known}
+
+
 def launch_record(recipe: Recipe, processes: int) -> dict[str, Any]:
     """What a checkpoint remembers of the launch: all that the numbers after it depend on.
 
