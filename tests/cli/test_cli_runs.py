@@ -10,6 +10,7 @@ import pytest
 from workbench.base.files import append_json, write_atomic
 from workbench.cli import main
 from workbench.run.directory import RunDirectory
+from workbench.run.ranks import rank_log
 from workbench.run.record import update_record
 
 Capture = pytest.CaptureFixture[str]
@@ -114,6 +115,19 @@ def test_logs_prints_the_last_lines_and_makes_them_inert(
     assert capsys.readouterr().out == "two\nfour\n[/INST]\n"
     assert main(["logs", "last"]) == 0
     assert capsys.readouterr().out == "one\ntwo\nfour\n[/INST]\n"
+
+
+def test_logs_of_one_of_several_processes(make_run: MakeRun, capsys: Capture) -> None:
+    run = make_run(name="mine", processes=2)
+    run.log.write_text("of 0\n")
+    rank_log(run, 1).parent.mkdir()
+    rank_log(run, 1).write_text("of 1\n")
+    assert main(["logs", "mine", "--rank", "1"]) == 0
+    assert main(["logs", "mine", "--rank", "0"]) == 0
+    assert capsys.readouterr().out == "of 1\nof 0\n"
+    assert main(["logs", "mine", "--rank", "2"]) == 2
+    said = f"{run.id}: there is no log of rank 2; the run has 2 processes. Name one from 0 to 1."
+    assert capsys.readouterr().err == f"{said}\n"
 
 
 def test_logs_of_a_run_without_a_log(make_run: MakeRun, capsys: Capture) -> None:

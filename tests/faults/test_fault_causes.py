@@ -394,7 +394,7 @@ def test_a_port_that_is_taken() -> None:
     def again() -> object:
         return TCPStore("127.0.0.1", first.port, 1, True, wait_for_workers=False)
 
-    assert told(again).where == "MASTER_PORT"
+    assert told(again).where == "main_process_port"
 
 
 @model

@@ -299,8 +299,24 @@ GPU = (
         "cuda error (run with NCCL_DEBUG=INFO for details), NCCL version 2.21.5\n"
         "ncclUnhandledCudaError: Call to CUDA function failed.",
         "could not talk",
-        "CUDA_VISIBLE_DEVICES",
+        "num_processes",
         "NCCL_DEBUG=INFO",
+    ),
+    Sample(
+        "the others did not come",
+        "torch.distributed.DistStoreError: Timed out after 601 seconds waiting for clients. 1/2 "
+        "clients joined.",
+        "did not find one another",
+        "main_process_ip",
+        "its own machine_rank",
+    ),
+    Sample(
+        "another process is gone",
+        "RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by "
+        "peer [127.0.0.1]:31415",
+        "another process of the run is gone",
+        "ranks/",
+        "then resume",
     ),
     Sample(
         "port in use",
@@ -308,8 +324,8 @@ GPU = (
         "network address. port: 46747, useIpv6: false, code: -98, name: EADDRINUSE, message: "
         "address already in use",
         "taken by another run",
-        "MASTER_PORT",
-        "`export MASTER_PORT",
+        "main_process_port",
+        "set main_process_port",
     ),
     Sample(
         "unknown instruction",

@@ -33,7 +33,10 @@ def names_a_remedy(text: str) -> bool:
     """Whether a next step names a setting, a variable or a command."""
     schema = load_schema()
     words = set(re.findall(r"[a-z0-9_]{4,}", text))
-    keys = any(schema.field(word) is not None or word in OWN_KEYS for word in words)
+    keys = any(
+        schema.field(word) is not None or word in OWN_KEYS or word in schema.launch
+        for word in words
+    )
     return (
         keys or any(name in text for name in VARIABLES) or re.search(r"`[^`]+`", text) is not None
     )

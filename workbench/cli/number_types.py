@@ -19,6 +19,13 @@ def count(text: str) -> int:
     return number
 
 
+def place(text: str) -> int:
+    """A whole number that counts from 0."""
+    if not text.isdecimal() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
 def tokens(text: str) -> int:
     """A length of an answer that the answering process accepts."""
     number = count(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from workbench import __version__
-from workbench.cli.number_types import count
+from workbench.cli.number_types import count, place
 from workbench.cli.parser_base import RUN_HELP, Commands, command
 from workbench.cli.parser_data import add_data
 from workbench.cli.parser_history import add_history
@@ -243,6 +243,13 @@ def _add_runs(commands: Commands) -> None:
     )
     logs.add_argument(
         "-n", "--lines", type=count, default=50, metavar="N", help="last N lines (default 50)"
+    )
+    logs.add_argument(
+        "--rank",
+        type=place,
+        default=0,
+        metavar="N",
+        help="of process N, where several train together (default: 0, which writes the run)",
     )
     stop = command(commands, "stop", "runs:stop_run", "end a run after its step, with a checkpoint")
     stop.add_argument("--kill", action="store_true", help="end it now, without a checkpoint")

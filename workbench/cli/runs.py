@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from workbench.base.paths import Paths
@@ -36,6 +37,7 @@ from workbench.run.launch import delete, describe_error, stop
 from workbench.run.lineage import describe_lineage
 from workbench.run.metrics import MetricsReader
 from workbench.run.notes import read_notes
+from workbench.run.ranks import rank_log
 from workbench.run.record import RunRecord, has_ended, is_active, read_record
 from workbench.run.states import label
 from workbench.run.trust import distrust
@@ -170,7 +172,7 @@ def _print_error(record: RunRecord) -> None:
 def logs(arguments: argparse.Namespace, paths: Paths) -> int:
     """Print the last lines of a run's log, and with `-f` each new one until the run ends."""
     run = find_run(paths, arguments.run)
-    tail, last = _last_lines(run, arguments.lines)
+    tail, last = _last_lines(_chosen_log(run, arguments.rank), arguments.lines)
     _print_lines(last)
     if arguments.follow:
         with Announcer(run, paths) as announcer:
@@ -178,6 +180,16 @@ def logs(arguments: argparse.Namespace, paths: Paths) -> int:
     if tail.partial and not is_active(read_record(run)):
         _print_lines([_shown(tail.partial)])
     return DONE
+
+
+def _chosen_log(run: RunDirectory, rank: int) -> Path:
+    log = rank_log(run, rank)
+    if rank and not log.is_file():
+        count = read_record(run).processes
+        what = f"there is no log of rank {rank}; the run has {count} process{'es' * (count > 1)}"
+        hint = f"Name one from 0 to {count - 1}." if count > 1 else "Leave --rank out."
+        raise ProblemError(Problem(what, run.id, hint), exit_code=2)
+    return log
 
 
 def _follow_log(run: RunDirectory, tail: LineTail, announcer: Announcer) -> None:
@@ -194,11 +206,11 @@ def _follow_log(run: RunDirectory, tail: LineTail, announcer: Announcer) -> None
             time.sleep(LOG_POLL_SECONDS)
 
 
-def _last_lines(run: RunDirectory, wanted: int) -> tuple[LineTail, deque[str]]:
+def _last_lines(log: Path, wanted: int) -> tuple[LineTail, deque[str]]:
     """The last lines of the log, and its tail from there on; the rest is not read."""
     reach = wanted * LOG_LINE_BYTES
     while True:
-        tail = LineTail(run.log)
+        tail = LineTail(log)
         tail.skip_to_last(reach)
         last: deque[str] = deque(maxlen=wanted)
         while tail.more:

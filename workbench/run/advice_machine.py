@@ -284,16 +284,32 @@ PARALLEL_ROWS = (
         r"NCCL error|ncclUnhandledCudaError|ncclSystemError|ncclInternalError|ncclRemoteError"
         r"|unhandled (?:cuda|system) error",
         "the GPUs could not talk to each other (NCCL)",
-        "CUDA_VISIBLE_DEVICES",
-        "Use one GPU (CUDA_VISIBLE_DEVICES: 0 under `env:`), or set NCCL_DEBUG=INFO in the shell "
-        "and read what NCCL says.",
+        "num_processes",
+        "Use one GPU (num_processes: 1), or set NCCL_DEBUG=INFO in the shell and read what NCCL "
+        "says.",
     ),
     row(
         "port in use",
         r"\bEADDRINUSE\b|[Aa]ddress already in use",
         "the port over which the processes meet is taken by another run",
-        "MASTER_PORT",
-        "Wait for the other run, or set another one in the shell: `export MASTER_PORT=29501`.",
+        "main_process_port",
+        "Wait for the other run, or set main_process_port to another one.",
+    ),
+    row(
+        "the others did not come",
+        r"Timed out after \d{1,9} seconds waiting for clients|RendezvousTimeoutError"
+        r"|client socket has (?:failed to connect|timed out)",
+        "the processes of the run did not find one another",
+        "main_process_ip",
+        "Look whether the other hosts reach main_process_ip at main_process_port, and whether each "
+        "was started with its own machine_rank.",
+    ),
+    row(
+        "another process is gone",
+        r"Connection closed by peer \[|recvBytes\(\) failed|Connection reset by peer \[",
+        "another process of the run is gone",
+        "ranks/",
+        "Read the ends of its logs, `tail ranks/*.log` in the run directory; then resume.",
     ),
 )
 

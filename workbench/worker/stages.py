@@ -315,8 +315,8 @@ class StageRun:
         return {
             "seconds": round(time.monotonic() - self.began, 2),
             "steps": trainer.state.global_step,
-            "peak_rss_bytes": machine.peak_rss_bytes(),
-            "peak_gpu_bytes": machine.peak_gpu_bytes(),
+            "peak_rss_bytes": self.world.most(machine.peak_rss_bytes()),
+            "peak_gpu_bytes": self.world.most(machine.peak_gpu_bytes()),
             "train_loss": train_loss,
             "last_loss": losses[-1] if losses else None,
             "eval": evaluation,

@@ -264,6 +264,8 @@ def process() -> None:
     code = main()
     if not world.is_shared:
         raise SystemExit(code)
+    if code == 0:
+        world.leave()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

@@ -42,6 +42,9 @@ def make_trainer(
         note: Takes a sentence for the person.
         common: Data and callbacks, as TRL's trainers name them.
     """
+    arguments = config.training
+    if arguments.world_size > 1 and arguments.ddp_find_unused_parameters is None:
+        arguments.ddp_find_unused_parameters = not trains_each_parameter(config)
     if not start.reference:
         return _build(config, start.weights, note, **common)
     assert start.weights is not None
@@ -49,6 +52,24 @@ def make_trainer(
     trainer = _build(config, origin, note, **common)
     load_policy(trainer.model, start.weights)
     return trainer
+
+
+def trains_each_parameter(config: StageConfig) -> bool:
+    """Whether every trained weight takes part in every step, so that nobody need look for others.
+
+    That is so for LoRA on a model without experts; looking costs a walk through the graph a step.
+    """
+    from transformers import AutoConfig
+
+    model = config.model
+    if not model.use_peft:
+        return False
+    settings = AutoConfig.from_pretrained(
+        model.model_name_or_path,
+        revision=model.model_revision,
+        trust_remote_code=config.training.trust_remote_code,
+    )
+    return not any("expert" in name for name in settings.get_text_config().to_dict())
 
 
 def _build(

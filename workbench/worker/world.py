@@ -78,25 +78,33 @@ class World:
 
         All processes must call it, in the same order. torch.distributed must have been started.
         """
-        if not self.is_shared:
-            return lambda: flag
-        import torch
-        from torch import distributed
-
-        said = torch.tensor([int(flag)])
-        work = distributed.all_reduce(
-            said, op=distributed.ReduceOp.MAX, group=self._gloo(), async_op=True
-        )
-
-        def answer() -> bool:
-            work.wait()
-            return bool(said.item())
-
-        return answer
+        answer = self._most(int(flag))
+        return lambda: bool(answer())
 
     def any(self, flag: bool) -> bool:
         """Whether any process says yes; see `ask`."""
         return self.ask(flag)()
+
+    def most(self, value: int) -> int:
+        """The largest whole number that a process has; see `ask`."""
+        return self._most(value)()
+
+    def _most(self, value: int) -> Callable[[], int]:
+        if not self.is_shared:
+            return lambda: value
+        import torch
+        from torch import distributed
+
+        largest = torch.tensor([value])
+        work = distributed.all_reduce(
+            largest, op=distributed.ReduceOp.MAX, group=self._gloo(), async_op=True
+        )
+
+        def answer() -> int:
+            work.wait()
+            return int(largest.item())
+
+        return answer
 
     def share(self, value: Any) -> Any:
         """Rank 0's value, in every process; anything that can be pickled."""

@@ -210,8 +210,13 @@ class WorkerReader:
         self._seconds: dict[tuple[int, float], float] = {}
         self._asked: float | None = None
 
-    def read(self, pid: int, create_time: float) -> WorkerUse | None:
-        """One look at a process by pid and create time; None where it is not there."""
+    def read(self, pid: int, create_time: float, *, together: bool = False) -> WorkerUse | None:
+        """One look at a process by pid and create time; None where it is not there.
+
+        Args:
+            together: Whether it is a launcher, whose processes hold the memory. Helpers of a worker
+                alone share its pages and would count twice.
+        """
         worker = find_process(pid, create_time)
         if worker is None:
             self._seconds, self._asked = {}, None
@@ -222,9 +227,10 @@ class WorkerReader:
             born, times = _ask(process.create_time), _ask(process.cpu_times)
             if born is not None and times is not None:
                 seconds[process.pid, born] = times.user + times.system
-        memory = _ask(worker.memory_info)
+        holders = (worker, *children) if together else (worker,)
+        memories = [memory.rss for one in holders if (memory := _ask(one.memory_info))]
         return WorkerUse(
-            pid, self._percent(seconds), memory.rss if memory else None, 1 + len(children)
+            pid, self._percent(seconds), sum(memories) if memories else None, 1 + len(children)
         )
 
     def _percent(self, seconds: dict[tuple[int, float], float]) -> float | None:

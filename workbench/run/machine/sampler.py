@@ -122,7 +122,7 @@ class MachineSampler:
             self._clock(),
             self._host.read(),
             gpus,
-            worker=self._worker.read(self._pid, self._born),
+            worker=self._worker.read(self._pid, self._born, together=record.processes > 1),
             run=self._run.id,
             devices=self._finder.find(gpus, record),
         )
