@@ -134,12 +134,13 @@ def launch_record(recipe: Recipe, processes: int) -> dict[str, Any]:
     precision = launch_wish(recipe).options.get("mixed_precision")
     return {
         "num_processes": processes,
-        "accelerate_config": _way_of_sharing(recipe),
+        "accelerate_config": way_of_sharing(recipe),
         "mixed_precision": str(precision or "no"),
     }
 
 
-def _way_of_sharing(recipe: Recipe) -> str:
+def way_of_sharing(recipe: Recipe) -> str:
+    """The name of TRL's config that divides among processes what this recipe divides."""
     kind, wish = launch_kind(recipe), launch_wish(recipe)
     if kind == DATA_PARALLEL:
         return "multi_gpu"
