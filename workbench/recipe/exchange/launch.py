@@ -43,8 +43,12 @@ def deepspeed(draft: Draft, key: str, value: Any) -> None:
                 settings |= {"offload_param_device": "cpu"} if stage == "3" else {}
             draft.take((key,), settings, EVERY_DEVICE)
             return
-    settings = {"accelerate_config": "multi_gpu", "use_deepspeed": True}
-    draft.take((key,), {**settings, "deepspeed_config_file": value}, EVERY_DEVICE)
+    own = {
+        "accelerate_config": "multi_gpu",
+        "use_deepspeed": True,
+        "deepspeed_config_file": value,
+    }
+    draft.take((key,), own, EVERY_DEVICE)
 
 
 def fsdp(draft: Draft, key: str, value: Any) -> None:
