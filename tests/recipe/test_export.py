@@ -192,3 +192,18 @@ def test_data_that_trl_alone_cannot_read_are_told(tmp_path: Path) -> None:
     recipe = load_recipe(tmp_path / "r.yaml", text=text, stage="dpo")
     remarks = export_recipe(recipe, "dpo", "trl", models=tmp_path).remarks
     assert [("mapped" in one, "--convert" in one) for one in remarks] == [(True, True)]
+
+
+def test_the_launch_is_told(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
+    """TRL reads these keys of the file, the others' launchers are told."""
+    (tmp_path / "own.yaml").write_text("distributed_type: MULTI_GPU\nnum_processes: 2\n")
+    text = yaml.safe_dump({**BASE, "use_peft": True, "num_processes": 2})
+    recipe = make_recipe(f"{text}accelerate_config: own.yaml\n")
+    trl = export_recipe(recipe, "dpo", "trl", models=tmp_path)
+    assert trl.settings["num_processes"] == 2
+    assert trl.settings["accelerate_config"] == str(tmp_path / "own.yaml")
+    for kind in ("axolotl", "llama-factory"):
+        other = export_recipe(recipe, "dpo", kind, models=tmp_path)
+        assert "num_processes" not in other.settings
+        said = f"no equal in a config of {NAMES[kind]}: num_processes: 2; its launcher is told"
+        assert said in other.remarks

@@ -853,7 +853,7 @@ PRECISION = (
         "ValueError: DPOTrainer does not support `nn.DataParallel`, which `Trainer` uses when "
         "several GPUs are visible to a single process.",
         "several GPUs",
-        "CUDA_VISIBLE_DEVICES",
+        "num_processes",
         "CUDA_VISIBLE_DEVICES: 0",
     ),
     Sample(

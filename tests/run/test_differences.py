@@ -56,6 +56,18 @@ def test_stages_and_own_keys(paths: Paths, tmp_path: Path) -> None:
     ]
 
 
+def test_launches_differ_for_all_stages(paths: Paths, tmp_path: Path) -> None:
+    write(paths.recipes, "one", RECIPE)
+    two = write(paths.recipes, "two", f"{RECIPE}num_processes: 2\naccelerate_config: fsdp2\n")
+    assert lines(paths, tmp_path, "one", "two") == [
+        "launch: accelerate_config: (not set) -> fsdp2",
+        "launch: num_processes: (not set) -> 2",
+    ]
+    first, second = (create_run(paths, load_recipe(two)) for _ in range(2))
+    update_record(second, processes=4)
+    assert lines(paths, tmp_path, first.id, second.id) == ["launch: processes: 1 -> 4"]
+
+
 def finished(paths: Paths, path: Path, name: str, loss: float, torch: str) -> RunDirectory:
     run = create_run(paths, load_recipe(path), name=name)
     held_out = {"eval_loss": loss, "eval_rewards/accuracies": 0.75, "eval_rewards/margins": loss}

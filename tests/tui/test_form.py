@@ -120,3 +120,30 @@ def test_every_shown_text_reads_back_as_its_value() -> None:
     for row in rows_of(RECIPE).values():
         if row.kind not in ("long", "add") and row.value is not None:
             assert from_text(row.type_name, row.shown) == row.value, row.path
+
+
+def test_launch_keys_stand_once_at_the_top() -> None:
+    rows = rows_of(RECIPE.replace("use_peft: true", "use_peft: true\nnum_processes: 2"))
+    processes = [row for row in rows.values() if row.section == "Distributed"]
+    assert [row.path for row in processes] == [
+        *(("num_processes",), ("accelerate_config",), ("num_machines",), ("machine_rank",)),
+        *(("main_process_ip",), ("main_process_port",)),
+    ]
+    assert {row.stage for row in processes} == {SHARED}
+    assert rows["num_processes",].value == 2
+    assert from_text(rows["num_processes",].type_name, "4") == 4
+    assert rows["fsdp_offload_params",].section == OTHERS
+    # What has no effect, or cannot be used, is not offered.
+    assert not {("quiet",), ("gpu_ids",), ("megatron_lm_tp_degree",)} & rows.keys()
+
+
+def test_a_launch_config_is_chosen_or_typed() -> None:
+    row = rows_of(RECIPE)["accelerate_config",]
+    assert (row.kind, row.choices[:2]) == ("choice", ("single_gpu", "multi_gpu"))
+    own = rows_of(RECIPE.replace("use_peft: true", "use_peft: true\naccelerate_config: own.yaml"))
+    assert (own["accelerate_config",].kind, own["accelerate_config",].shown) == ("text", "own.yaml")
+
+
+def test_a_launch_key_in_a_section_is_not_hidden() -> None:
+    rows = rows_of(RECIPE.replace("dpo:\n", "dpo:\n  num_processes: 2\n"))
+    assert rows["dpo", "num_processes"].section == OTHERS

@@ -55,6 +55,31 @@ def _as_yaml(value: Any) -> str:
     return clean(dumped.removesuffix("\n").removesuffix("\n..."), newlines=False)
 
 
+def launch_document(recipe: Recipe, settings: dict[str, Any]) -> str:
+    """The launch config of all stages as YAML, with the place of what the recipe says."""
+    lines = [f"# {one_line(recipe.title)}: the launch of all stages, as accelerate reads it"]
+    for key, value in settings.items():
+        where = _said(recipe, key)
+        text = f"{key}: {_as_yaml(value)}"
+        lines.append(f"{text:<{LONGEST_VALUE}}  # {where}" if where else text)
+    return "\n".join(lines)
+
+
+def launch_record(recipe: Recipe, settings: dict[str, Any]) -> dict[str, Any]:
+    """The same for scripts."""
+    return {
+        "stage": "launch",
+        "settings": {
+            key: {"value": value, "default": None, "from": _said(recipe, key)}
+            for key, value in settings.items()
+        },
+    }
+
+
+def _said(recipe: Recipe, key: str) -> str:
+    return recipe.document.where((key,)) if key in recipe.data else ""
+
+
 def resolved_record(stage: str, settings: list[Setting]) -> dict[str, Any]:
     """The same for scripts."""
     return {

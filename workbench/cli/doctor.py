@@ -24,7 +24,10 @@ from workbench.run.machine.text import celsius, watts
 
 DISTRIBUTION = "dpo-workbench"
 STACK = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "textual", "plotext")
-OPTIONAL = {"bitsandbytes": "needed by QLoRA recipes (load_in_4bit)"}
+OPTIONAL = {
+    "bitsandbytes": "needed by QLoRA recipes (load_in_4bit)",
+    "deepspeed": "needed by accelerate_config: zero1, zero2 and zero3",
+}
 MINIMUM_MEMORY_BYTES = 3e9
 MINIMUM_DISK_BYTES = 5e9
 MINIMUM_COLUMNS, MINIMUM_LINES = 80, 24

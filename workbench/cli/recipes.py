@@ -20,11 +20,12 @@ from workbench.cli.settings import know_installed_settings
 from workbench.recipe.catalog import Catalog
 from workbench.recipe.checks import check, errors
 from workbench.recipe.estimate import Totals, totals
+from workbench.recipe.launching import launch_values
 from workbench.recipe.memory import Room
 from workbench.recipe.recipe import Recipe, apply_overrides, load_recipe, resolve
 from workbench.run.deep import DeepReport
 from workbench.run.deep_lines import deep_lines
-from workbench.run.launch_check import launch_warnings
+from workbench.run.launch_check import launch_settings, launch_warnings
 from workbench.run.room import memory_problem, room_for, split_line
 from workbench.run.similar import find_similar
 
@@ -135,23 +136,31 @@ def copy_recipe(arguments: argparse.Namespace, paths: Paths) -> int:
 
 
 def _show_resolved(recipe: Recipe, arguments: argparse.Namespace, paths: Paths) -> None:
+    launch = launch_settings(recipe)
     found = deep.resolved(recipe, arguments, paths)
     if arguments.json:
-        print_json([deep.resolved_record(stage, settings) for stage, settings in found.items()])
+        records = [deep.launch_record(recipe, launch)] if launch else []
+        records += [deep.resolved_record(stage, settings) for stage, settings in found.items()]
+        print_json(records)
         return
-    documents = [deep.resolved_lines(recipe.title, *item) for item in found.items()]
-    print("\n---\n".join("\n".join(lines) for lines in documents))
+    documents = [deep.launch_document(recipe, launch)] if launch else []
+    documents += ["\n".join(deep.resolved_lines(recipe.title, *one)) for one in found.items()]
+    print("\n---\n".join(documents))
 
 
 def _stage_record(recipe: Recipe, stage: str, paths: Paths, room: Room) -> dict[str, Any]:
     config = resolve(recipe, stage, output_dir=paths.runs / "RUN" / stage, models=paths.models)
-    return {"stage": stage, "config": config, **asdict(totals(recipe, stage, paths.models, room))}
+    counted = asdict(totals(recipe, stage, paths.models, room))
+    return {"stage": stage, "config": config, "launch": launch_values(recipe), **counted}
 
 
 def _stage_document(recipe: Recipe, stage: str, paths: Paths, room: Room) -> str:
     config = resolve(recipe, stage, output_dir=paths.runs / "RUN" / stage, models=paths.models)
     lines = [f"# {one_line(recipe.title)}: stage {stage}, as `trl {stage} --config` reads it"]
     counted = totals(recipe, stage, paths.models, room)
+    if launch := launch_values(recipe):
+        told = ", ".join(f"{key}: {value}" for key, value in launch.items())
+        lines.append(f"# launch: {one_line(told)}")
     lines += [f"# {line}" for line in total_lines(counted)]
     if (similar := find_similar(recipe, stage, paths)) is not None:
         lines.append(f"# time: {similar.sentence(counted.steps)}")

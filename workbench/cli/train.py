@@ -88,14 +88,14 @@ def begin(paths: Paths, run: RunDirectory, recipe: Recipe, device: str = "") -> 
 
 
 def _device_line(recipe: Recipe, device: str) -> str:
-    """Which devices a run gets, and how it would get all of them."""
+    """Which devices a run gets; on a line of its own how it would get all of them."""
     if len(split_device(device)) > 1:
         return f"It gets {device}, the first devices that are free."
     told = f"It gets {device}, the first device that is free."
     count = len(visible_slots())
     if not launch_wish(recipe).is_one_process or device == CPU:
         return told
-    return f"{told} With num_processes: {count} it would train on all {count}."
+    return f"{told}\nWith num_processes: {count} it would train on all {count}."
 
 
 def _report_launched(run: RunDirectory, arguments: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.base.paths import existing
 from workbench.base.problems import Problem, ProblemError
-from workbench.recipe.check_values import check_value
+from workbench.recipe.check_values import check_option
 from workbench.recipe.launch_files import PRESETS, WHERE, read_launch_file
 from workbench.recipe.launch_options import (
     HARMLESS,
@@ -43,9 +43,8 @@ def check_launch(recipe: Recipe) -> list[Problem]:
 
     problems: list[Problem] = []
     for key, value in given.items():
-        if not (known[key].kind == "str" and isinstance(value, bool)):
-            field = replace(known[key], default=EXAMPLES.get(key, known[key].default))
-            problems += check_value(key, value, field, where(key))
+        field = replace(known[key], default=EXAMPLES.get(key, known[key].default))
+        problems += check_option(key, value, field, where(key))
     if any(problem.severity == "error" for problem in problems):
         return problems
     for key, value in given.items():

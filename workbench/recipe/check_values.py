@@ -78,6 +78,12 @@ def check_value(name: str, value: Any, field: Field, where: str) -> Iterator[Pro
         yield Problem(what, where, f"Write [{modules}].")
 
 
+def check_option(name: str, value: Any, field: Field, where: str) -> Iterator[Problem]:
+    """The same for an option of the launcher, which knows true and false as texts, too."""
+    if not (field.kind == "str" and isinstance(value, bool) and not field.choices):
+        yield from check_value(name, value, field, where)
+
+
 def _has_kind(value: Any, field: Field) -> bool:
     if isinstance(value, bool):
         return field.kind == "bool"

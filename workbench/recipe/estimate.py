@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from workbench.base.problems import ProblemError
 from workbench.recipe.base_model import model_config, model_location
 from workbench.recipe.check_data import count_rows
-from workbench.recipe.launching import launch_wish, process_count
+from workbench.recipe.launching import launch_wish, process_count, way_of_sharing
 from workbench.recipe.memory import MANY_STEPS, Memory, Plan, Room, memory
 from workbench.recipe.recipe import Recipe, flat_recipe
 from workbench.recipe.weights import sizes_of
@@ -69,8 +69,20 @@ def totals(recipe: Recipe, stage: str, models: Path, room: Room | None = None) -
     plan = Plan(recipe, stage, sizes, config, room)
     so_far = _steps_so_far(recipe, stage, processes)
     whole = memory(recipe, stage, sizes, config, room, so_far)
+    if processes > 1:
+        whole = _share_of(whole, way_of_sharing(recipe), processes)
     total = sizes.parameters + plan.adapter
     return Totals(effective, rows, steps, plan.trainable, total, whole, processes)
+
+
+def _share_of(whole: Memory, way: str, processes: int) -> Memory:
+    """What is left to each process where FSDP or DeepSpeed divides the model or the optimizer."""
+    if way == "multi_gpu":
+        return whole
+    training = whole.training // processes
+    if way in ("zero1", "zero2"):
+        return replace(whole, training=training)
+    return replace(whole, training=training, weights=whole.weights // processes)
 
 
 def memory_of(

@@ -115,6 +115,12 @@ def launch_kind(recipe: Recipe) -> str:
     return _distributed(wish, str(content.get("distributed_type")))
 
 
+def launch_values(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's launch keys as typed, in its order."""
+    known = load_schema().launch
+    return {key: value for key, value in recipe.data.items() if key in known}
+
+
 def launch_record(recipe: Recipe, processes: int) -> dict[str, Any]:
     """What a checkpoint remembers of the launch: all that the numbers after it depend on.
 
@@ -128,12 +134,13 @@ def launch_record(recipe: Recipe, processes: int) -> dict[str, Any]:
     precision = launch_wish(recipe).options.get("mixed_precision")
     return {
         "num_processes": processes,
-        "accelerate_config": _way_of_sharing(recipe),
+        "accelerate_config": way_of_sharing(recipe),
         "mixed_precision": str(precision or "no"),
     }
 
 
-def _way_of_sharing(recipe: Recipe) -> str:
+def way_of_sharing(recipe: Recipe) -> str:
+    """The name of TRL's config that divides among processes what this recipe divides."""
     kind, wish = launch_kind(recipe), launch_wish(recipe)
     if kind == DATA_PARALLEL:
         return "multi_gpu"

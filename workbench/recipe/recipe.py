@@ -27,7 +27,10 @@ SHIPPED = next(
 )
 """Folder of the recipes that come with the workbench."""
 
-PATH_KEYS = ("model_name_or_path", "dataset_name", "chat_template_path", "datasets")
+PATH_KEYS = (
+    *("model_name_or_path", "dataset_name", "chat_template_path", "datasets"),
+    *("accelerate_config", "config_file", "deepspeed_config_file"),
+)
 """Settings that may name local files."""
 
 

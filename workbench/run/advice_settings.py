@@ -194,8 +194,8 @@ PRECISION_ROWS = (
         "several gpus in one process",
         r"does not support `nn\.DataParallel`",
         "TRL refuses to train one process on several GPUs",
-        "CUDA_VISIBLE_DEVICES",
-        "Set CUDA_VISIBLE_DEVICES: 0 under `env:`.",
+        "num_processes",
+        "Set num_processes to the number of GPUs, or CUDA_VISIBLE_DEVICES: 0 under `env:`.",
     ),
     row(
         "lost numbers",

@@ -16,6 +16,7 @@ from workbench.base.problems import ProblemError
 from workbench.base.tail import read_small
 from workbench.recipe.catalog import Catalog
 from workbench.recipe.check_data import count_rows
+from workbench.recipe.launching import launch_values
 from workbench.recipe.recipe import Recipe, load_recipe
 from workbench.recipe.schema import SHAPE_KEYS, STAGES, load_schema
 from workbench.run.changes import show_value
@@ -78,7 +79,7 @@ class Difference:
     """One thing that is not the same.
 
     Attributes:
-        group: A stage, `recipe`, `results`, `results STAGE`, `versions` or `machine`.
+        group: A stage, `recipe`, `launch`, `results`, `results STAGE`, `versions` or `machine`.
     """
 
     group: str
@@ -168,6 +169,7 @@ def differing(sides: Sequence[Side]) -> list[Row]:
     for key in ("probe_prompts", "shared_prefix"):
         known = [UNKNOWN if side.imported else side.recipe.data.get(key) for side in sides]
         rows.append(_row("recipe", key, known))
+    rows += _launches(sides)
     for stage in STAGES:
         rows += _stage_rows(stage, sides)
     rows += _outcomes(sides)
@@ -182,6 +184,17 @@ def _row(group: str, key: str, values: Sequence[Any]) -> Row:
 def _differs(row: Row) -> bool:
     known = [value for value in row.values if value is not UNKNOWN]
     return any(value != known[0] for value in known[1:])
+
+
+def _launches(sides: Sequence[Side]) -> Iterator[Row]:
+    """The processes that train: as recipes ask for them, and how many runs had."""
+    asked = [launch_values(side.recipe) for side in sides]
+    for key, option in load_schema().launch.items():
+        if any(key in one for one in asked):
+            yield _row("launch", key, [one.get(key, option.default) for one in asked])
+    records = [None if side.imported else side.record for side in sides]
+    counts = [record.processes if record else UNKNOWN for record in records]
+    yield _row("launch", "processes", counts)
 
 
 def _stage_rows(stage: str, sides: Sequence[Side]) -> Iterator[Row]:

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.launching import (
@@ -68,6 +69,21 @@ def refuse_launch(recipe: Recipe, device: str = "", *, hosts: int = 0, named: bo
 def launch_warnings(recipe: Recipe) -> list[Problem]:
     """The same for a check, which forbids nothing: the run may start on another machine."""
     return [replace(found, severity="warning") for found in launch_problems(recipe)]
+
+
+def launch_settings(recipe: Recipe) -> dict[str, Any]:
+    """The accelerate config of a recipe as it would be here; empty for a single process.
+
+    Raises:
+        ProblemError: Its launch config cannot be read.
+    """
+    wish = launch_wish(recipe)
+    if wish.is_one_process:
+        return {}
+    devices = len(slots_of_recipe(recipe) or visible_slots())
+    folder = recipe.path.parent
+    # What cannot be started here is shown all the same.
+    return accelerate_settings(wish, devices=devices, on_cpu=False, recipe_folder=folder)
 
 
 def _idle(wish: LaunchWish, slots: list[str]) -> Problem | None:

@@ -143,14 +143,21 @@ def totals_lines(checked: Checked) -> list[Content]:
     return [_totals_line(stage, sums, checked.paces.get(stage)) for stage, sums in checked.totals]
 
 
+def _shares(totals: Totals) -> str:
+    """How several processes make up a batch: ` (2x8)`."""
+    count = totals.processes
+    return f" ({count}x{totals.effective_batch // count})" if count > 1 else ""
+
+
 def _totals_line(stage: str, totals: Totals, similar: Similar | None) -> Content:
-    """`dpo  batch 16 · 40 steps · trains 0.34 % (460 k) · about 1.2 GB · 3 min`."""
+    """`dpo  batch 16 (2x8) · 40 steps · trains 0.34 % (460 k) · about 1.2 GB · 3 min`."""
     dot = ("  ·  ", "$faint")
     steps = f"{totals.steps:,}" if totals.steps is not None else "?"
     parts: list[Content | str | tuple[str, str]] = [
         plain(f"{stage:<4}", style="bold $accent"),
         ("batch ", "$muted"),
         str(totals.effective_batch),
+        (_shares(totals), "$muted"),
         dot,
         steps,
         (" steps", "$muted"),

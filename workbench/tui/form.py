@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.recipe.guide import GUIDES, SECTIONS, Guide
+from workbench.recipe.launch_files import PRESETS
+from workbench.recipe.launch_options import has_effect
 from workbench.recipe.recipe import Recipe
 from workbench.recipe.schema import OWN_KEYS, SHAPE_KEYS, STAGES, Field, load_schema
 from workbench.recipe.yaml_edit import REMOVE
@@ -123,7 +125,8 @@ def settings(recipe: Recipe) -> list[Setting]:
             continue
         for row in _rows(recipe, key, guide.label, guide.section):
             rows[row.section].append(row)
-    for key in (*load_schema().names(), *OWN_KEYS):
+    options = [key for key in load_schema().launch if has_effect(key)]
+    for key in (*load_schema().names(), *OWN_KEYS, *options):
         if key not in GUIDES:
             rows[OTHERS] += _rows(recipe, key, key, OTHERS)
     ordered = [row for section in rows.values() for row in section]
@@ -137,14 +140,23 @@ def settings(recipe: Recipe) -> list[Setting]:
 def _rows(recipe: Recipe, key: str, label: str, section: str) -> Iterator[Setting]:
     """The rows of one setting: one for all stages, one for each, or that of its only stage."""
     for stage in _stages_of(recipe, key):
-        known = load_schema().field(key, None if stage == SHARED else stage)
-        if stage == SHARED and len(recipe.stages) == 1:
-            known = load_schema().field(key, recipe.stages[0])
+        alone = recipe.stages[0] if len(recipe.stages) == 1 else None
+        known = _known(key, alone if stage == SHARED else stage)
         path: KeyPath = (stage, key) if recipe.staged and stage != SHARED else (key,)
         if section.lower() in STAGES:
             # What both stages know by one name, such as loss_type, stands where its stage does.
             section = (stage if stage != SHARED else recipe.stages[0]).upper()
         yield _row(recipe, path, label, section, stage, known)
+
+
+def _known(key: str, stage: str | None) -> Field | None:
+    """What is known of a setting, of TRL's or of accelerate's."""
+    schema = load_schema()
+    option = schema.launch.get(key)
+    if key == "accelerate_config" and option is not None:
+        # A path is as good, and is typed.
+        option = replace(option, choices=PRESETS)
+    return schema.field(key, stage) or option
 
 
 def _stages_of(recipe: Recipe, key: str) -> Iterator[str]:
@@ -154,7 +166,7 @@ def _stages_of(recipe: Recipe, key: str) -> Iterator[str]:
         if key in recipe.data:
             yield SHARED
         return
-    if key in OWN_KEYS:
+    if key in OWN_KEYS or key in load_schema().launch:
         yield SHARED
         return
     known = load_schema().field(key)
@@ -305,5 +317,5 @@ def _unknown(recipe: Recipe, shown: set[KeyPath]) -> Iterator[Setting]:
             if path in shown or mixture or (not prefix and key in STAGES):
                 continue
             stage = str(prefix[0]) if prefix else SHARED
-            known = load_schema().field(str(key), str(prefix[0]) if prefix else None)
+            known = _known(str(key), str(prefix[0]) if prefix else None)
             yield _row(recipe, path, str(key), OTHERS, stage, known)

@@ -10,7 +10,7 @@ from workbench.recipe.yaml_file import Path as KeyPath
 from workbench.tui.dialogs.pick import PickDialog
 from workbench.tui.draft import value_at
 from workbench.tui.form import Setting
-from workbench.tui.render import plain
+from workbench.tui.render import join, plain
 from workbench.tui.setting_help import choice_lines
 from workbench.tui.typed import from_text
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from workbench.tui.screens.editor import EditorScreen
 
 ALL_LINEAR = "all-linear"
+OR_FILE = "accelerate_config"
+"""The setting that takes one of its choices, or a file."""
 
 
 def pick(screen: EditorScreen, row: Setting) -> bool:
@@ -37,11 +39,15 @@ def pick(screen: EditorScreen, row: Setting) -> bool:
 
 def _choose(screen: EditorScreen, row: Setting) -> None:
     options = choice_lines(row)
+    if row.key == OR_FILE:
+        options.append(join(plain("a file ...  "), plain("of `accelerate config`", style="$muted")))
     index = row.choices.index(row.effective) if row.effective in row.choices else 0
     dialog = PickDialog(plain(row.key), options, index)
 
     def chosen(index: int | None) -> None:
-        if index is not None:
+        if index is not None and index >= len(row.choices):
+            screen.form.edit()
+        elif index is not None:
             screen.change({row.path: row.choices[index]}, row.path)
 
     screen.app.push_screen(dialog, chosen)

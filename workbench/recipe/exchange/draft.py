@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from workbench.base.problems import Problem
 from workbench.base.secrets import redact
-from workbench.recipe.check_values import check_value
+from workbench.recipe.check_values import check_option, check_value
 from workbench.recipe.schema import OWN_KEYS, STAGES, Field, load_schema
 from workbench.recipe.yaml_edit import dump
 from workbench.recipe.yaml_file import Document, Path, parse
@@ -168,12 +168,13 @@ class Draft:
         self.entries.append(Entry(_name(full), full, where, outcome, redact(becomes), redact(note)))
 
     def _field(self, key: str) -> Field | None:
-        return load_schema().field(key, self.stage)
+        schema = load_schema()
+        return schema.field(key, self.stage) or schema.launch.get(key)
 
     def _faults(self, key: str, value: Any) -> Iterator[Problem]:
         found = self._field(key)
         if found is not None:
-            faults = check_value(key, value, found, "")
+            faults = (check_value if found.stages else check_option)(key, value, found, "")
             yield from (fault for fault in faults if fault.severity == "error")
         elif key not in OWN_KEYS and key != "env":
             yield Problem(f"{key} is no setting of {self.stage}")

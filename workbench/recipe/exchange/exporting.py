@@ -8,10 +8,12 @@ from typing import Any
 
 from workbench.recipe.base_model import model_folder
 from workbench.recipe.check_data import data_parts, shape_of
+from workbench.recipe.exchange.launch import launch_remarks
 from workbench.recipe.exchange.outgoing import Exported
 from workbench.recipe.exchange.to_axolotl import to_axolotl
 from workbench.recipe.exchange.to_llama_factory import to_llama_factory
-from workbench.recipe.recipe import Recipe, load_recipe, resolve
+from workbench.recipe.launching import launch_values
+from workbench.recipe.recipe import Recipe, absolute_paths, load_recipe, resolve
 
 NAMES = {"trl": "TRL", "axolotl": "Axolotl", "llama-factory": "LLaMA-Factory"}
 COMMANDS = {
@@ -32,14 +34,21 @@ def export_recipe(recipe: Recipe, stage: str, kind: str, *, models: Path) -> Exp
     settings = resolve(recipe, stage, output_dir=_output_dir(recipe, stage), models=models)
     exported = Exported(stage, title)
     if kind == "trl":
-        exported.settings = settings
+        # TRL hands the options of accelerate on to its launcher.
+        exported.settings = {**settings, **_launch(recipe)}
         exported.remarks += _mapped(recipe, stage)
     else:
         WRITERS[kind](recipe, stage, settings, exported)
+        exported.remarks += launch_remarks(recipe, NAMES[kind])
     _tell_model(recipe, stage, exported, models)
     if stage == "dpo" and "sft" in _all_stages(recipe):
         exported.remarks += _after_sft(kind, _output_dir(recipe, "sft"))
     return exported
+
+
+def _launch(recipe: Recipe) -> dict[str, Any]:
+    folder = recipe.path.parent
+    return {key: absolute_paths(key, value, folder) for key, value in launch_values(recipe).items()}
 
 
 Writer = Callable[[Recipe, str, dict[str, Any], Exported], None]

@@ -14,6 +14,7 @@ from workbench.recipe.exchange.common import (
     warmup_share,
 )
 from workbench.recipe.exchange.draft import Draft
+from workbench.recipe.exchange.launch import EVERY_DEVICE
 from workbench.recipe.exchange.names import AUTOTRAIN
 from workbench.recipe.yaml_file import Document
 
@@ -178,9 +179,18 @@ def _evaluation(draft: Draft, key: str, value: Any) -> None:
         draft.drop(("params", key), "without a valid_split nothing is evaluated")
 
 
+def _backend(draft: Draft, key: str, value: Any) -> None:
+    config = {"ddp": "multi_gpu", "deepspeed": "zero3"}.get(str(value))
+    if config:
+        draft.take(("params", key), {"accelerate_config": config}, EVERY_DEVICE)
+    else:
+        draft.lack(("params", key), "Write accelerate_config: multi_gpu, fsdp2 or zero3.")
+
+
 READERS = {
     "block_size": _length,
     "disable_gradient_checkpointing": _checkpointing,
+    "distributed_backend": _backend,
     "eval_strategy": _evaluation,
     "mixed_precision": _precision,
     "model_max_length": _length,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.base.files import is_number
+from workbench.recipe.exchange import launch
 from workbench.recipe.exchange.axolotl_data import read_datasets
 from workbench.recipe.exchange.common import (
     TEMPLATE_HINT,
@@ -265,13 +266,6 @@ def _tracker(draft: Draft, key: str, value: Any) -> None:
     draft.take((key,), {"report_to": list(dict.fromkeys([*others, name]))})
 
 
-def _parallel(draft: Draft, key: str, value: Any) -> None:
-    if value == 1:
-        draft.drop((key,), "1 is no division")
-    else:
-        draft.lack((key,), "A run here is one process. Write an accelerate config for `trl`.")
-
-
 def _batch_size(draft: Draft, key: str, value: Any) -> None:
     micro = draft.value("micro_batch_size") or 1
     if draft.value("gradient_accumulation_steps") or not is_number(value) or value < micro:
@@ -331,17 +325,6 @@ def _answers_alone(draft: Draft, key: str, value: Any) -> None:
         draft.lack((key,), f"{hint} write assistant_only_loss: true.")
 
 
-def _fsdp(draft: Draft, key: str, value: Any) -> None:
-    draft.take((key,), {key: " ".join(value) if isinstance(value, list) else value})
-
-
-def _fsdp_config(draft: Draft, key: str, value: Any) -> None:
-    if draft.value("fsdp"):
-        draft.take((key,), {key: value})
-    else:
-        draft.lack((key,), "A run here is one process. Write an accelerate config for `trl`.")
-
-
 def _loss_type(draft: Draft, key: str, value: Any) -> None:
     if str(draft.value("rl")) == "ipo":
         draft.drop((key,), "rl: ipo says it")
@@ -354,7 +337,7 @@ CACHE = needless("TRL keeps prepared data by itself")
 WATCHED = needless("a run whose loss diverges is told by the workbench itself")
 READERS: dict[str, Reader] = {
     **dict.fromkeys(ATTENTION, _attention),
-    **dict.fromkeys(PARALLEL, _parallel),
+    **dict.fromkeys(PARALLEL, launch.division),
     **{f"use_{name.removesuffix('_ml')}": _tracker for name in TRACKERS if name != "swanlab"},
     **dict.fromkeys(("save_steps", "save_strategy", "saves_per_epoch"), _saves),
     **dict.fromkeys(("eval_steps", "eval_strategy", "evals_per_epoch"), _evals),
@@ -386,13 +369,14 @@ READERS: dict[str, Reader] = {
     "chat_template": _template,
     "chat_template_jinja": _template,
     "cosine_min_lr_ratio": _smallest_rate,
+    "deepspeed": launch.deepspeed,
     "dataset_processes": lambda draft, key, value: _as(draft, key, "dataset_num_proc", value),
     "dpo_loss_type": _loss_type,
     "early_stopping_patience": missing("The best checkpoint is kept by load_best_model_at_end."),
     "experimental_skip_move_to_device": needless("it is a detail of Axolotl's own loading"),
-    "fsdp": _fsdp,
-    "fsdp_config": _fsdp_config,
-    "fsdp_version": missing("A run here is one process. Write an accelerate config for `trl`."),
+    "fsdp": launch.fsdp,
+    "fsdp_config": launch.fsdp_config,
+    "fsdp_version": launch.fsdp_version,
     "group_by_length": lambda draft, key, value: _grouped(draft, key, value),
     "load_in_4bit": _four_bits,
     "lora_target_linear": _all_linear,

@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.base.files import is_number
 from workbench.base.tail import read_small
+from workbench.recipe.exchange import launch
 from workbench.recipe.exchange.common import (
     TEMPLATE_HINT,
     Reader,
@@ -341,10 +342,13 @@ READERS: dict[str, Reader] = {
     ),
     "adapter_name_or_path": missing("Train with `dpo-workbench run RECIPE --from RUN`."),
     "additional_target": _additional,
+    "deepspeed": launch.deepspeed,
     "disable_gradient_checkpointing": _checkpointing,
     "dpo_label_smoothing": _smoothing,
     "eval_dataset": missing("Write dataset_test_split:, or test_split_size: with datasets:."),
     "flash_attn": _attention,
+    "fsdp": launch.fsdp,
+    "fsdp_config": launch.fsdp_config,
     "lora_target": _targets,
     "overwrite_cache": needless("a changed file is read anew"),
     "overwrite_output_dir": needless("each run has a folder of its own"),

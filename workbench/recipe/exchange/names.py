@@ -42,8 +42,6 @@ AXOLOTL_SAME = (
     "ddp_bucket_cap_mb",
     "ddp_find_unused_parameters",
     "ddp_timeout",
-    "deepspeed",
-    "fsdp_config",
     "gradient_accumulation_steps",
     "gradient_checkpointing",
     "gradient_checkpointing_kwargs",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from workbench.recipe.guide.choices import CHOICES, LOSSES
 from workbench.recipe.guide.entry import SECTIONS, Guide
+from workbench.recipe.guide.launch import PROCESSES
 from workbench.recipe.guide.model import BASICS, LORA
 from workbench.recipe.guide.stages import DPO, SFT
 from workbench.recipe.guide.training import DATA, EVALUATION, TRAINING
 
 __all__ = ["CHOICES", "GUIDES", "LOSSES", "SECTIONS", "Guide"]
 
-GUIDES: dict[str, Guide] = BASICS | LORA | SFT | DPO | DATA | TRAINING | EVALUATION
+GUIDES: dict[str, Guide] = BASICS | LORA | SFT | DPO | DATA | TRAINING | EVALUATION | PROCESSES
 """By TRL's name of the setting, in the order of the form."""

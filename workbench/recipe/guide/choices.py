@@ -22,6 +22,15 @@ LOSSES: dict[str, str] = {
 """DPO's loss types, and what each of them is for."""
 
 CHOICES: dict[str, dict[str, str]] = {
+    "accelerate_config": {
+        "single_gpu": "one process, as without",
+        "multi_gpu": "rows divided; a whole model on each GPU",
+        "fsdp1": "model divided as well, PyTorch's older way",
+        "fsdp2": "model divided as well, PyTorch's way of today",
+        "zero1": "optimizer divided; needs deepspeed",
+        "zero2": "optimizer and gradients divided",
+        "zero3": "optimizer, gradients and model divided",
+    },
     "dtype": {
         "auto": "as the model's files say",
         "bfloat16": "2 bytes, range of float32; usual",

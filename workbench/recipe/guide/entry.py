@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SECTIONS = ("Basics", "LoRA", "SFT", "DPO", "Data", "Training", "Evaluation")
+SECTIONS = ("Basics", "LoRA", "SFT", "DPO", "Data", "Training", "Evaluation", "Distributed")
 """Headings of the form, in its order; what has no guide stands under one more, at the end."""
 
 Usual = str | dict[str, str]
