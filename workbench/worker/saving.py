@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.base.problems import Problem, ProblemError
+from workbench.recipe.launching import launch_record
 from workbench.recipe.recipe import load_recipe
 from workbench.run.checkpoints import (
     ADAPTER_CONFIG,
@@ -67,9 +68,11 @@ class Saver:
         trainer._save_checkpoint = self.save
         self._failing = False
         # As the trainer was built with them: a person may edit the files while it trains.
+        recipe = load_recipe(run.recipe)
         self._settings = {
             "config": read_config(run, stage),
-            "recipe": load_recipe(run.recipe).values(stage),
+            "recipe": recipe.values(stage),
+            "launch": launch_record(recipe, self.world.size),
         }
 
     def save(self, model: Any, trial: Any) -> None:
