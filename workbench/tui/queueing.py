@@ -67,7 +67,7 @@ def busy_with(rows: tuple[RunRow, ...]) -> str:
     from workbench.run.devices import visible_slots
 
     slots = visible_slots()
-    taken = {row.device or slots[0]: row for row in rows if row.active}
+    taken = {row.device or slots[0]: row for row in rows if row.active and not row.job}
     if any(slot not in taken for slot in slots):
         return ""
     return clean(taken[slots[0]].label, newlines=False)
@@ -78,4 +78,5 @@ def next_device(rows: tuple[RunRow, ...]) -> str:
     from workbench.run.devices import choose_slot, visible_slots
 
     slots = visible_slots()
-    return choose_slot(slots, {row.device or slots[0] for row in rows if row.active})
+    here = (row for row in rows if row.active and not row.job)
+    return choose_slot(slots, {row.device or slots[0] for row in here})
