@@ -157,6 +157,8 @@ def fork(arguments: argparse.Namespace, paths: Paths) -> int:
     trusted = arguments.trusted_model or record.trusted_model
     refuse_problems(recipe, paths, trusted)
     wish = wish_of(arguments, recipe)
+    if wish is not None:
+        recipe, wish = fit_together(recipe, wish)
     forked = create_run(paths, recipe, name=arguments.name or record.name, origin=origin)
     trust_model(forked, trusted)
     if wish is not None:

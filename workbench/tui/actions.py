@@ -19,6 +19,8 @@ from workbench.tui.queueing import enqueue
 from workbench.tui.render import lines, plain
 
 if TYPE_CHECKING:
+    from workbench.recipe.recipe import Recipe
+    from workbench.recipe.slurm_section import SlurmWish
     from workbench.run.directory import RunDirectory
     from workbench.tui.app import WorkbenchApp
 
@@ -74,22 +76,15 @@ class RunActions:
 
         def work() -> Message:
             from workbench.recipe.recipe import load_recipe
-            from workbench.recipe.slurm_section import fit_together, refuse_setup, slurm_wish
             from workbench.run.directory import create_run
             from workbench.run.dispatcher import take_free_device
             from workbench.run.launch import submit_new
             from workbench.run.lineage import find_origin
             from workbench.run.record import trust_model
-            from workbench.run.slurm.client import require_slurm
 
             source = self.directory(parent) if parent else None
             origin = find_origin(source, keep_reference=False) if source else None
-            recipe = load_recipe(path)
-            wish = slurm_wish(recipe)
-            if wish is not None:
-                refuse_setup(wish)
-                require_slurm()
-                recipe, wish = fit_together(recipe, wish)
+            recipe, wish = _fit_to_slurm(load_recipe(path))
             run = create_run(services.paths, recipe, name=name, origin=origin)
             trust_model(run, trusted_model)
             if wish is not None:
@@ -218,10 +213,16 @@ class RunActions:
                 return
 
             def work() -> Message:
+                from workbench.recipe.recipe import load_recipe
                 from workbench.run.dispatcher import take_free_device
+                from workbench.run.launch import submit_new
                 from workbench.run.lineage import fork_run
 
+                _, wish = _fit_to_slurm(load_recipe(run.recipe))
                 forked = fork_run(services.paths, run, answer.place, answer.settings, answer.name)
+                if wish is not None:
+                    submit_new(forked, wish)
+                    return RunStarted(forked.id)
                 take_free_device(forked)
                 services.launcher.launch(forked)
                 return RunStarted(forked.id)
@@ -271,6 +272,23 @@ def _about(row: RunRow, text: str) -> Content:
     head = [plain(row.label, style="bold")]
     head += [plain(row.id, style="$muted")] if row.name else []
     return lines(*head, plain("\n" + text, newlines=True))
+
+
+def _fit_to_slurm(recipe: Recipe) -> tuple[Recipe, SlurmWish | None]:
+    """A recipe and what it asks of Slurm, None where it is trained here.
+
+    Raises:
+        ProblemError: It cannot be submitted, or not from here.
+    """
+    from workbench.recipe.slurm_section import fit_together, refuse_setup, slurm_wish
+    from workbench.run.slurm.client import require_slurm
+
+    wish = slurm_wish(recipe)
+    if wish is None:
+        return recipe, None
+    refuse_setup(wish)
+    require_slurm()
+    return fit_together(recipe, wish)
 
 
 def _stop_words(row: RunRow, *, kill: bool) -> str:
