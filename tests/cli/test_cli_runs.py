@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rank_helpers import leave_ranks
 
 from workbench.base.files import append_json, write_atomic
 from workbench.cli import main
@@ -48,6 +49,35 @@ def test_runs_lists_the_newest_first(make_run: MakeRun, capsys: Capture) -> None
     ]
     assert columns[0][4] == "Short answers"
     assert columns[1][4] == "Old one"
+
+
+def test_status_tells_each_of_several_processes(make_run: MakeRun, capsys: Capture) -> None:
+    run = make_run("running", processes=2, stage="dpo", step=4, max_steps=9)
+    leave_ranks(run)
+    assert main(["status", "last"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    words = "2 ranks, 1240 tok/s, comm 20 %, rank 1 slower by 40 %, efficiency at most 0.80"
+    place = lines.index(f"ranks    {words}")
+    table = [line.split() for line in lines[place : place + 9]]
+    assert ["0", "box", "4", "620", "64", "%", "36", "%", "5", "%", "3", "s", "ago"] in table
+    assert "num_processes: 1" in " ".join(lines)
+    assert main(["status", "last", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["rank"] for one in told["ranks"]] == [0, 1]
+    assert told["ranks"][1]["exposed_share"] == 0.04
+    assert 2 < told["ranks"][0]["heartbeat_age"] < 60
+    assert told["scaling"]["slowest"] == 1
+    assert told["scaling"]["at_most"] == 0.8
+    assert told["scaling"]["efficiency"] is None
+
+
+def test_status_of_one_process_tells_nothing_of_ranks(make_run: MakeRun, capsys: Capture) -> None:
+    make_run("running", stage="dpo", step=4, max_steps=9)
+    assert main(["status", "last"]) == 0
+    assert "ranks" not in capsys.readouterr().out
+    assert main(["status", "last", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ranks"], told["scaling"]) == ([], None)
 
 
 def test_runs_as_json(make_run: MakeRun, capsys: Capture) -> None:

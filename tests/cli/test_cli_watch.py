@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from rank_helpers import leave_ranks
 
 from workbench.base.files import append_json
 from workbench.base.paths import Paths
@@ -59,6 +60,13 @@ class Turns:
 def watch(monkeypatch: pytest.MonkeyPatch, turns: Turns, *arguments: str) -> int:
     monkeypatch.setattr("workbench.cli.keys.time.sleep", turns)
     return main(["watch", turns.run.id, *arguments])
+
+
+def test_communication_of_several_processes_is_told(make_run: MakeRun, capsys: Capture) -> None:
+    run = make_run(processes=2)
+    leave_ranks(run, steps=1)
+    assert main(["watch", "last"]) == 0
+    assert "dpo 1  loss 0.5  1240 tok/s  comm 20 %" in capsys.readouterr().out
 
 
 def test_a_run_that_has_ended_is_told_in_a_screenful(make_run: MakeRun, capsys: Capture) -> None:

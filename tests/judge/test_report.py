@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rank_helpers import leave_ranks
 
 from workbench.base.files import append_json, write_atomic
 from workbench.base.paths import Paths
@@ -90,6 +91,16 @@ def make_hostile(run: RunDirectory) -> None:
     pieces = [[HOSTILE, 3.0], ["<b>", -3.0]]
     compare(run, HOSTILE, HOSTILE, f"so {HOSTILE}", pieces=pieces, first_difference=0)
     append_json(run.metrics, {"time": 7.0, "stage": "</svg><script>", "step": 9, "loss": 1.0})
+
+
+def test_several_processes_have_a_table(run: RunDirectory) -> None:
+    assert "ranks" not in as_markdown(build(collect(run)))
+    update_record(run, processes=2)
+    leave_ranks(run, host="<b>", first=90, steps=25)
+    page = as_markdown(build(collect(run)))
+    assert "2 ranks, 1240 tok/s, comm 20 %" in page
+    assert "at most, by the 20 % of the time in communication" in " ".join(page.split())
+    assert "<b>" not in html_of(run).replace("&lt;b&gt;", "")
 
 
 def test_it_says_what_is_known_and_how_to_know_more(run: RunDirectory) -> None:

@@ -123,3 +123,15 @@ def test_only_the_newest_runs_are_read(
 )
 def test_sentences(seconds: float, steps: int | None, told: str) -> None:
     assert Similar("X", seconds).sentence(steps) == told
+
+
+def test_as_many_processes(make_recipe: Make, paths: Paths) -> None:
+    alone = past_run(paths, 1, pace=4.0)
+    two = past_run(paths, 2, pace=2.0, processes=2)
+    past_run(paths, 3, pace=1.0, processes=4)
+    asked = {"": alone, "num_processes: 1\n": alone, "num_processes: 2\n": two}
+    for more, wanted in asked.items():
+        found = find_similar(make_recipe(TEXT + more), "dpo", paths)
+        assert found is not None
+        assert found.run == wanted.id
+    assert find_similar(make_recipe(TEXT + "num_processes: 3\n"), "dpo", paths) is None

@@ -20,6 +20,7 @@ from workbench.run.gpus import Gpu, GpuProcess, GpuView
 from workbench.run.machine.energy import Energy
 from workbench.run.machine.host import Capacity, Host, WorkerUse
 from workbench.run.machine.view import CURVE_BINS, MachineView
+from workbench.run.rank_states import RankState
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.machine import (
     ASCII,
@@ -100,6 +101,29 @@ def blocks(app: WorkbenchApp) -> list[Static]:
 
 def drawn(app: WorkbenchApp) -> str:
     return "\n".join(str(block.visual) for block in blocks(app))
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+async def test_each_of_several_processes_has_a_row(
+    make_app: MakeApp, size: tuple[int, int]
+) -> None:
+    known = (1240.0, 2.5, 1.5, 0.25, 0.3, 1.0)
+    ranks = (
+        RankState(0, "box", 24, 3.2, *known),
+        RankState(1, f"{HOSTILE}-a-very-long-name-of-a-host", 24, None),
+    )
+    app = make_app()
+    async with app.run_test(size=size) as pilot:
+        await opened(app, pilot, Looks(view(gpu(), ranks=ranks)))
+        table = str(app.screen._shown["ranks"][0].visual).splitlines()
+        assert table[0].split() == [
+            *("rank", "host", "step", "tok/s", "computes", "waits", "hidden", "last", "sign")
+        ]
+        assert table[1].split()[:4] == ["0", "box", "24", "1240"]
+        assert table[1].endswith("75 %      25 %   5 %     3 s ago")
+        assert table[2].endswith("ended")
+        assert len(table) == 3
+        assert all(len(line) <= size[0] - 5 for line in table)
 
 
 @pytest.mark.parametrize("size", [NARROW, WIDE])

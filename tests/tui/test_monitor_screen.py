@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from rank_helpers import leave_ranks
 from textual.geometry import Region
 from textual.widgets import Log, Static
 from tui_fakes import HOSTILE, NOW, FakeLauncher, make_run, write_metrics, write_record
@@ -46,6 +47,20 @@ async def test_head_progress_and_values(make_app: MakeApp, paths: Paths) -> None
         assert "412 tokens/s" in head
         assert "2.1 GB RAM" in head
         assert "chosen +0.71" in text_of(app, "#strip")
+
+
+async def test_several_processes_have_a_line(make_app: MakeApp, paths: Paths) -> None:
+    run = make_run(paths, processes=2)
+    leave_ranks(run, first=121, steps=25)
+    app = make_app(screen="monitor")
+    words = "2 ranks  1240 tok/s  comm 20 %  rank 1 slower by 40 %  efficiency at most 0.80"
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: words in text_of(app, "#strip"))
+        await pilot.resize_terminal(80, 24)
+        # The head has the speed already.
+        short = words.replace("  1240 tok/s", "")
+        await until(pilot, lambda: short in text_of(app, "#strip"))
+        assert all(len(line) <= 76 for line in text_of(app, "#strip").splitlines())
 
 
 async def test_as_many_plots_as_fit(make_app: MakeApp, paths: Paths) -> None:

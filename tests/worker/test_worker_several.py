@@ -78,10 +78,13 @@ def test_two_processes_equal_one_with_twice_the_batch(several: Any) -> None:
             assert together["samples"] == alone["samples"] == 4
             assert together["num_tokens"] == alone["num_tokens"]
         assert two.adapter(stage) is not None
+        assert all(0 < row["ranks/exposed_share"] < 1 for row in found[1:])
+        assert {row["ranks/slowest"] for row in found[1:]} <= {0.0, 1.0}
     answers = [row["side"] for row in read_jsonl(two.samples) if not row.get("checkpoint")]
     assert answers == ["base", "base", "sft", "sft", "dpo", "dpo"]
     assert read_record(two).processes == 2
     assert [rank.step for rank in read_ranks(two)] == [20, 20]
+    assert all(rank.values["tokens_per_second"] > 0 for rank in read_ranks(two))
     assert (two.path / "ranks" / "1.log").read_text().count("reading the data") == 2
 
 

@@ -40,6 +40,7 @@ def machine_json(view: MachineView) -> dict[str, Any]:
         "devices": view.devices,
         "worker": asdict(view.worker) if view.worker else None,
         "energy": {**asdict(view.energy), "wh": view.energy.wh} if view.energy else None,
+        "ranks": [asdict(one) for one in view.ranks],
     }
     return {
         "time": view.time,

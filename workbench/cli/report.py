@@ -29,7 +29,7 @@ def report(arguments: argparse.Namespace, paths: Paths) -> int:
         refuse_distrusted(run)
     if not arguments.force:
         _keep_foreign(run, file)
-    document = build(collect(run))
+    document = build(collect(run, paths))
     try:
         write_atomic(file, as_markdown(document) if arguments.markdown else as_html(document))
     except OSError as error:

@@ -30,6 +30,7 @@ from workbench.cli.output import (
     size,
 )
 from workbench.cli.queue import leave_queue
+from workbench.cli.scaling_text import scaling_json, scaling_lines
 from workbench.cli.slurm import JobWatch
 from workbench.cli.summaries import read_end, summaries_json, summary_lines
 from workbench.run.directory import RunDirectory, find_run
@@ -57,7 +58,7 @@ def status(arguments: argparse.Namespace, paths: Paths) -> int:
     trouble = ask_quietly([run], calm=False)
     record = read_record(run)
     if arguments.json:
-        print_json(run_json(run, record))
+        print_json(run_json(run, record, paths))
         return DONE
     lines = [("run", run.id), ("title", record.title), ("state", label(record.state))]
     lines += [
@@ -78,6 +79,8 @@ def status(arguments: argparse.Namespace, paths: Paths) -> int:
             print(f"{name:<8} {one_line(value)}")
     for name, metric in _latest(run).items():
         print(f"  {one_line(name):<28} {number(metric)}")
+    for line in scaling_lines(run, record, paths):
+        print(line)
     _print_health(run, record)
     _print_results(run, record)
     _print_error(record)
@@ -105,8 +108,12 @@ def _latest(run: RunDirectory) -> dict[str, float]:
     return dict(reader.latest)
 
 
-def run_json(run: RunDirectory, record: RunRecord) -> dict[str, Any]:
-    """A run as `--json` shows it: its record, and all that its other files tell in short."""
+def run_json(run: RunDirectory, record: RunRecord, paths: Paths) -> dict[str, Any]:
+    """A run as `--json` shows it: its record, and all that its other files tell in short.
+
+    Args:
+        paths: Where other runs are that it is compared with.
+    """
     said = read_notes(run)
     return {
         **asdict(record),
@@ -120,6 +127,7 @@ def run_json(run: RunDirectory, record: RunRecord) -> dict[str, Any]:
         "checkpoints": {stage: run.checkpoints(stage) for stage in record.stages},
         "scores": read_scores(run),
         "summary": summaries_json(run, record, read_end(run)),
+        **scaling_json(run, record, paths),
     }
 
 

@@ -201,7 +201,7 @@ def follow_to_end(run: RunDirectory, *, as_json: bool = False) -> int:
         print(detached(run), file=sys.stderr)
         return INTERRUPTED
     if as_json:
-        print_json(run_json(run, record))
+        print_json(run_json(run, record, paths))
     else:
         print_summary(run, record)
         if record.state == "finished":

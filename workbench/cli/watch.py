@@ -56,7 +56,7 @@ def watch(arguments: argparse.Namespace, paths: Paths) -> int:
         print(detached(run), file=sys.stderr)
         return DONE if isinstance(reason, QuitError) else INTERRUPTED
     if arguments.json:
-        say_json({"kind": "end", **run_json(run, record)})
+        say_json({"kind": "end", **run_json(run, record, paths)})
     else:
         print_summary(run, record)
     return end_code(record)

@@ -97,6 +97,8 @@ def _values(item: Item, left: Eta | None) -> str:
     parts += value_words(item.stage, lambda name: _number(item.values, name))
     if (speed := _number(item.values, "tokens_per_second")) is not None:
         parts.append(f"{number(speed)} tok/s")
+    if (exposed := _number(item.values, "ranks/exposed_share")) is not None:
+        parts.append(f"comm {100 * exposed:.0f} %")
     return GAP.join(parts)
 
 

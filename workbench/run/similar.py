@@ -12,6 +12,7 @@ import yaml
 
 from workbench.base.paths import Paths
 from workbench.base.tail import read_small
+from workbench.recipe.launching import launch_wish
 from workbench.recipe.recipe import Recipe, flat_recipe, resolve
 from workbench.recipe.schema import load_schema
 from workbench.run.directory import RunDirectory, list_runs
@@ -81,21 +82,36 @@ def find_similar(recipe: Recipe, stage: str, paths: Paths) -> Similar | None:
         record = read_record(run)
         if record.state not in ENDED or not is_here(record) or stage not in record.stages:
             continue
-        had, packed = _config(run, stage, record.finished), _was_packed(run, record.finished)
-        if packed is recipe.shared_prefix and _is_same(asked, had, stage):
+        if not _as_many(record.processes, recipe):
+            continue
+        had, packed = config_of(run, stage, record.finished), was_packed(run, record.finished)
+        if packed is recipe.shared_prefix and same_settings(asked, had, stage):
             seconds = _median_step(run, stage, record.finished)
             if seconds is not None:
                 return Similar(run.id, seconds)
     return None
 
 
+def _as_many(processes: int, recipe: Recipe) -> bool:
+    """Whether a recipe asks for as many processes; where it leaves the number open, for several."""
+    wish = launch_wish(recipe)
+    wanted = 1 if wish.is_one_process else wish.num_processes
+    return processes == wanted if wanted else processes > 1
+
+
 # The files of a run that has ended do not change; `finished` tells it from one that was resumed.
 @functools.lru_cache(maxsize=4 * RUNS_AT_MOST)
-def _config(run: RunDirectory, stage: str, finished: float) -> dict[str, Any]:
+def config_of(run: RunDirectory, stage: str, finished: float) -> dict[str, Any]:
+    """A stage's config, read once.
+
+    Args:
+        finished: When the run ended, 0 while it has not.
+    """
     return stage_config(run, stage)
 
 
-def _is_same(asked: dict[str, Any], had: dict[str, Any], stage: str) -> bool:
+def same_settings(asked: dict[str, Any], had: dict[str, Any], stage: str) -> bool:
+    """Whether two configs of a stage should take as long for a step; see `SAME`."""
     if not had:
         return False
     for key in SAME:
@@ -113,7 +129,7 @@ def _value(config: dict[str, Any], key: str, stage: str) -> Any:
 
 
 @functools.lru_cache(maxsize=4 * RUNS_AT_MOST)
-def _was_packed(run: RunDirectory, finished: float) -> bool:
+def was_packed(run: RunDirectory, finished: float) -> bool:
     """Whether the run's recipe let the workbench pack its rows."""
     try:
         data = yaml.safe_load(read_small(run.recipe))

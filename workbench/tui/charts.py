@@ -27,6 +27,7 @@ NEXT_STEPS = {
     "finished": "press c to compare it with its base, e to measure it",
     "stopped": "press R to go on from the last checkpoint, c to compare it as it is",
 }
+GAP = "  "
 WIDE = 96
 """Cells from which on the time of the whole run has room beside that of the stage."""
 # Name on the screen, metric, whether its sign is always written.
@@ -110,6 +111,18 @@ def machine_words(view: RunView, width: int) -> Content:
 
     name = "machine  "
     return join((name, "$muted"), machine_line(view.machine, width - len(name)))
+
+
+def rank_words(view: RunView, width: int) -> Content:
+    """How several processes work together, in one line; what does not fit is left out."""
+    if view.scaling is None:
+        return Content("")
+    from workbench.run.scaling import scaling_words
+
+    parts = scaling_words(view.scaling)
+    if view.scaling.tokens_per_second and plain(GAP.join(parts)).cell_length > width:
+        del parts[1]  # the head tells it too
+    return plain(GAP.join(parts)).truncate(width, ellipsis=True)
 
 
 def time_words(view: RunView, width: int) -> Content:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.message import Message
 
-from workbench.base.text import cells, clean
+from workbench.base.text import cells, clean, pad
 from workbench.run.machine import text
 from workbench.run.machine.view import BIN_SECONDS, CPU_CURVE, Curve, MachineView
+from workbench.run.rank_states import rank_rows
 from workbench.tui.histogram import ASCII_LEVELS, EIGHTHS, LEVELS
 from workbench.tui.render import join, lines, plain
 
@@ -27,6 +28,7 @@ LABEL = 8
 BAR, WIDE_BAR = 20, 40
 WIDE = 96
 SHOWN_PROCESSES = 6
+SHOWN_RANKS, LONGEST_NAME, GAP = 64, 20, "  "
 LOOK_SECONDS = 1.0
 """A driver that needs longer is not waited for: its answer is taken at the next look."""
 WORDS = len("42 % of 128 cores")
@@ -94,6 +96,8 @@ def machine_blocks(view: MachineView, width: int, *, ascii_only: bool) -> dict[s
     blocks = {"host": _host_block(view, width, pens)}
     if view.run:
         blocks["run"] = _run_block(view, width)
+    if view.ranks:
+        blocks["ranks"] = _rank_block(view, width)
     for gpu in view.gpus.gpus:
         blocks[gpu.key] = _gpu_block(gpu, view, width, pens)
     if reason := text.no_gpus(view):
@@ -129,6 +133,22 @@ def _run_block(view: MachineView, width: int) -> Content:
         worker = "on another machine; these are the last figures that it logged"
     rows = [_title(head, energy, width), join((f"{'worker':<{LABEL}}", "$muted"), worker)]
     return lines(*(_cut(row, width) for row in rows))
+
+
+def _rank_block(view: MachineView, width: int) -> Content:
+    """A table of the processes, each column as wide as it must be."""
+    table = [[_name(text) for text in row] for row in rank_rows(view.ranks[:SHOWN_RANKS])]
+    widths = [max(map(cells, column)) for column in zip(*table, strict=True)]
+    head, *rows = (GAP.join(map(pad, row, widths)).rstrip() for row in table)
+    shown = [plain(head, style="$muted"), *map(plain, rows)]
+    if (left := len(view.ranks) - SHOWN_RANKS) > 0:
+        shown.append(plain(f"and {left} more", style="$muted"))
+    return lines(*(_cut(row, width) for row in shown))
+
+
+def _name(text: str) -> str:
+    shown = clean(text, newlines=False)
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
 
 
 def _gpu_block(gpu: Gpu, view: MachineView, width: int, pens: Pens) -> Content:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from workbench.run.machine.view import MachineView
     from workbench.run.marks import Mark
     from workbench.run.pace import Eta
+    from workbench.run.scaling import Scaling
 
 LOG_LINES = 2000
 LOG_START_BYTES = 262_144
@@ -68,6 +69,7 @@ class RunView:
         marks: What happened at which step, by stage.
         findings: What is wrong with the run, worst first.
         machine: What it takes of its machine, None where that was never logged.
+        scaling: How its processes work together, None of one alone.
     """
 
     row: RunRow
@@ -87,6 +89,7 @@ class RunView:
     marks: Mapping[str, tuple[Mark, ...]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     machine: MachineView | None = None
+    scaling: Scaling | None = None
 
 
 class RunWatcher:
@@ -111,6 +114,7 @@ class RunWatcher:
         from workbench.run.machine.log import MachineLog
         from workbench.run.metrics import MetricsReader
         from workbench.run.pace import Outlook
+        from workbench.run.scaling import ScalingOutlook
 
         self.run = run
         self.wanted = Wanted()
@@ -118,6 +122,7 @@ class RunWatcher:
         self._doctor = Doctor(run, self._metrics)
         self._machine = MachineLog(run)
         self._outlook = Outlook(run, paths, clock)
+        self._scaling = ScalingOutlook(run, paths)
         self._log = LineTail(run.log)
         self._log.skip_to_last(LOG_START_BYTES)
         self._points: dict[str, dict[str, Points]] = {}
@@ -164,6 +169,7 @@ class RunWatcher:
             # Half a history would be judged as if it were the whole.
             findings=() if more else self._doctor.look(record),
             machine=self._machine.last.view if self._machine.last else None,
+            scaling=None if more else self._scaling.look(record, self._metrics)[1],
         )
 
     def _poll(self) -> bool:

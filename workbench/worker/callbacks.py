@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 
 from workbench.worker.batch_counts import BatchCounts
 from workbench.worker.machine import memory_metrics
+from workbench.worker.rank_clock import RankClock, rank_clock_for
 from workbench.worker.rank_file import RankFile
 from workbench.worker.run_writer import RunWriter
 from workbench.worker.step_clock import StepClock, clock_for
@@ -66,6 +67,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self.stopped = False
         self.resumed = False
         self.clock = StepClock()
+        self._rank_clock = RankClock()
         self._counts = BatchCounts(stage)
         self._tokens = 0.0
         self._clock = self._step_began = time.monotonic()
@@ -77,6 +79,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._counts = BatchCounts(self.stage, trainer.args.world_size)
         self._counts.watch(trainer)
         self.clock.watch(trainer)
+        self._rank_clock = rank_clock_for(trainer)
+        self._rank_clock.watch(trainer)
 
     def clock_section(self, kind: str) -> AbstractContextManager[None]:
         """Count what happens within as time of a kind, see `StepClock.section`."""
@@ -97,6 +101,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         if step:
             self.writer.event("resume", stage=self.stage, step=step)
         self.clock.start()
+        self._rank_clock.start()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._step_began = time.monotonic()
@@ -113,7 +118,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._steps.append(time.monotonic() - self._step_began)
         pace = round(statistics.median(self._steps), 4)
         self._tick(state, step_seconds=pace)
-        asked = self._stop_asked is not None and self._stop_asked()
+        with self._rank_clock.communication():
+            asked = self._stop_asked is not None and self._stop_asked()
         # Alone a process need not wait for the next step to know it.
         asked = asked or (self.writer.stop_requested and not self.world.is_shared)
         if asked and state.global_step < state.max_steps:
@@ -146,6 +152,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         if "loss" in values:
             counts = self._counts.take()
             values |= counts | self._speed(values | counts) | memory_metrics() | self.clock.take()
+            values |= self._rank_metrics(counts)
         if "train_loss" in values:
             # What came behind the last step's record; zeros would hide that one's values.
             values |= {name: spent for name, spent in self.clock.take().items() if spent}
@@ -159,6 +166,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             self.diverged = (state.global_step, fatal[0], float(values[fatal[0]]))
             control.should_training_stop = True
             control.should_save = control.should_evaluate = False
+
+    def _rank_metrics(self, counts: dict[str, float]) -> dict[str, float]:
+        """Keep how fast this process is; what there is to say of all that train together."""
+        figures = self._rank_clock.take(counts.get("samples", 0.0) / self.world.size)
+        if self.file is not None and figures:
+            self.file.tell(figures)
+        return self._rank_clock.share(figures)
 
     def _speed(self, values: dict[str, Any]) -> dict[str, float]:
         now, tokens = time.monotonic(), float(values.get("num_tokens", 0.0))

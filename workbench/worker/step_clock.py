@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,30 +22,36 @@ class StepClock:
     Args:
         clock: Seconds that never go back.
         make_event: Makes an event of the GPU's queue with timing; None measures by the clock alone.
+        kinds: What the sections are; the rest is `other`.
+        on_device: Those whose work a GPU has in its queue.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.perf_counter,
         make_event: Callable[[], Any] | None = None,
+        kinds: Sequence[str] = KINDS,
+        on_device: Collection[str] = ON_DEVICE,
     ) -> None:
+        self._kinds = kinds
+        self._on_device = on_device
         self._clock = clock
         self._make_event = make_event
         self._open = ""
         self._began = clock()
-        self._seconds = dict.fromkeys(KINDS, 0.0)
+        self._seconds = dict.fromkeys(self._kinds, 0.0)
         self._events: list[tuple[str, Any, Any]] = []
         self._optimizer_began: Any = None
 
     def start(self) -> None:
         """Forget what was before: the first step begins now."""
         self._began = self._clock()
-        self._seconds = dict.fromkeys(KINDS, 0.0)
+        self._seconds = dict.fromkeys(self._kinds, 0.0)
         self._events.clear()
 
     @contextmanager
     def section(self, kind: str) -> Iterator[None]:
-        """Count what happens within as one kind of `KINDS`."""
+        """Count what happens within as one of the kinds."""
         if self._open:
             yield
             return
@@ -68,7 +74,7 @@ class StepClock:
         self._optimizer_began = None
 
     def _now(self, kind: str) -> Any:
-        if self._make_event is None or kind not in ON_DEVICE:
+        if self._make_event is None or kind not in self._on_device:
             return self._clock()
         event = self._make_event()
         event.record()
@@ -118,8 +124,13 @@ class StepClock:
 
 def clock_for(trainer: Any) -> StepClock:
     """The clock of a trainer's device."""
-    if trainer.args.device.type != "cuda":
-        return StepClock()
+    return StepClock(make_event=event_maker(trainer.args.device))
+
+
+def event_maker(device: Any) -> Callable[[], Any] | None:
+    """Makes events of a device's queue; None where the program waits for its device anyway."""
+    if device.type != "cuda":
+        return None
     import torch
 
-    return StepClock(make_event=functools.partial(torch.cuda.Event, enable_timing=True))
+    return functools.partial(torch.cuda.Event, enable_timing=True)

@@ -216,6 +216,42 @@ def starving(seed: int) -> RunHistory:
     return dpo_run(seed, Shape(), change)
 
 
+def _ranks(
+    row: dict[str, float], rng: random.Random, exposed: float, waiting: float, slow: int | None
+) -> None:
+    """What four processes say; without a slow one another is the slowest in each row."""
+    if "seconds/forward" in row:
+        row["ranks/exposed_share"] = exposed * rng.lognormvariate(0, 0.1)
+        row["ranks/communication_share"] = min(1.0, row["ranks/exposed_share"] + 0.05)
+        row["ranks/waiting_share"] = waiting * rng.lognormvariate(0, 0.1)
+        row["ranks/slowest"] = float(rng.randrange(4) if slow is None else slow)
+        row["ranks/slowest_lag"] = rng.lognormvariate(-1.5, 0.5) if slow is None else 0.6
+
+
+def well_balanced(seed: int) -> RunHistory:
+    """Four processes of which each is the slowest now and then: nothing is wrong."""
+    return dpo_run(seed, Shape(), lambda row, _, rng: _ranks(row, rng, 0.3, 0.1, None))
+
+
+def lagging(seed: int) -> RunHistory:
+    """From step 20 on rank 3 computes much longer than the others."""
+
+    def change(row: dict[str, float], progress: float, rng: random.Random) -> None:
+        slow = progress > 0.25
+        _ranks(row, rng, 0.55 if slow else 0.2, 0.45 if slow else 0.1, 3 if slow else None)
+
+    return dpo_run(seed, Shape(), change)
+
+
+def talkative(seed: int) -> RunHistory:
+    """From step 20 on the processes stand still for each other in most of the time."""
+
+    def change(row: dict[str, float], progress: float, rng: random.Random) -> None:
+        _ranks(row, rng, 0.85 if progress > 0.25 else 0.2, 0.05, None)
+
+    return dpo_run(seed, Shape(), change)
+
+
 def leaking(seed: int) -> RunHistory:
     """Memory grows by 10 MB a step, from step 1 on."""
 
@@ -281,6 +317,8 @@ FAULTS = (
     Fault("kl_runaway", runaway, 36, 50, "alarm", "dpo.beta"),
     Fault("non_finite", broken, 33, 33, "alarm", "dpo.learning_rate"),
     Fault("slow_data", starving, 24, 30, "warning", "dpo.dataloader_num_workers"),
+    Fault("straggler", lagging, 34, 42, "warning", ""),
+    Fault("communication", talkative, 28, 34, "warning", "dpo.per_device_train_batch_size"),
     Fault("memory_creep", leaking, 200, 240, "warning", "dpo.save_steps"),
     Fault("stalled", standing, 47, 47, "alarm", ""),
     Fault("degeneration", looping, 60, 60, "alarm", "dpo.learning_rate"),

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from planted_faults import FAULTS, Fault
+from planted_faults import FAULTS, Fault, well_balanced
 from series import dpo_run, healthy, long_run
 
 from workbench.recipe.schema import OWN_KEYS, load_schema
@@ -41,6 +41,14 @@ def test_healthy_runs_are_left_alone_at_each_moment() -> None:
 def test_long_healthy_runs_are_left_alone() -> None:
     for seed in range(3):
         assert worth_a_look(long_run(seed)) == []
+
+
+def test_healthy_runs_of_several_processes_are_left_alone() -> None:
+    for seed in range(30):
+        (stage,) = well_balanced(seed).stages
+        assert stage.points("ranks/slowest")
+        for step in stage.steps[20::20]:
+            assert worth_a_look(RunHistory((stage.until(step),))) == [], (seed, step)
 
 
 def test_healthy_runs_of_which_no_setting_is_known_are_left_alone() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from workbench.base.paths import Paths
 from workbench.base.secrets import redact
 from workbench.base.tail import read_small
 from workbench.judge.comparisons import load_comparisons
@@ -20,7 +21,9 @@ from workbench.run.health import Finding, examine_run
 from workbench.run.launch import describe_error
 from workbench.run.lineage import describe_lineage
 from workbench.run.metrics import MetricsReader
+from workbench.run.rank_states import RankState
 from workbench.run.record import RunRecord, read_record
+from workbench.run.scaling import Scaling, ScalingOutlook
 from workbench.run.summary import StageSummary, summaries
 
 SCORE_LIMIT_BYTES = 16 * 1024 * 1024
@@ -43,6 +46,7 @@ class Facts:
         answering: Seconds that answers at checkpoints took.
         problems: What went wrong, one sentence each.
         findings: What the rules on its metrics found, worst first.
+        ranks, scaling: Of a run of several processes, each of them and what they come to.
     """
 
     run: str
@@ -62,13 +66,20 @@ class Facts:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
     findings: tuple[Finding, ...] = ()
+    ranks: tuple[RankState, ...] = ()
+    scaling: Scaling | None = None
 
 
-def collect(run: RunDirectory) -> Facts:
-    """Read everything; what is missing or damaged is empty. Takes a second for a long run."""
+def collect(run: RunDirectory, paths: Paths | None = None) -> Facts:
+    """Read everything; what is missing or damaged is empty. Takes a second for a long run.
+
+    Args:
+        paths: Where other runs are that it is compared with; None for nowhere.
+    """
     record = read_record(run)
     metrics = MetricsReader(run)
     metrics.read_all()
+    ranks, scaling = ScalingOutlook(run, paths).look(record, metrics)
     return Facts(
         run=run.id,
         record=record,
@@ -92,6 +103,8 @@ def collect(run: RunDirectory) -> Facts:
         problems=tuple(map(redact, _problems(record, metrics))),
         notes=tuple(redact(str(note)) for note in record.notes),
         findings=examine_run(run, metrics),
+        ranks=tuple(ranks),
+        scaling=scaling,
     )
 
 

@@ -23,6 +23,8 @@ from workbench.judge.report.judged import judged_sections
 from workbench.judge.report.svg import Chart, Series
 from workbench.judge.report.words import duration, inner, moment, size, verdict
 from workbench.run.curves import Points
+from workbench.run.rank_states import rank_rows
+from workbench.run.scaling import scaling_words
 from workbench.run.stage_totals import TIME_NAMES
 from workbench.run.states import label
 
@@ -128,7 +130,7 @@ def _cost(facts: Facts) -> list[Block]:
         *("Stage", "Steps", "Time", "Tokens/s", "Rows/s", "Peak RAM", "Peak GPU", "Wh"),
         *("Training loss", "Held-out loss"),
     )
-    blocks: list[Block] = [Table(header, rows), *_shares(facts)]
+    blocks: list[Block] = [Table(header, rows), *_shares(facts), *_ranks(facts)]
     if facts.answering:
         of = f", {percent(facts.answering / facts.elapsed)} of the run" if facts.elapsed else ""
         took = f"Answers at checkpoints took {facts.answering:.1f} s{of}."
@@ -146,6 +148,19 @@ def _shares(facts: Facts) -> list[Block]:
         for found in measured
     ]
     return [Table(("Stage", *(name.title() for name in TIME_NAMES)), rows, "Share of the time")]
+
+
+def _ranks(facts: Facts) -> list[Block]:
+    """How several processes worked together, in the last stage."""
+    if facts.scaling is None:
+        return []
+    words = ", ".join(scaling_words(facts.scaling))
+    blocks: list[Block] = [Paragraph(f"{words}. Efficiency: {facts.scaling.compared}.")]
+    if facts.ranks:
+        head, *rows = (list(row[:-1]) for row in rank_rows(facts.ranks))
+        header = [name.capitalize() for name in head]
+        blocks.append(Table(header, rows, "Processes, by their last log record"))
+    return blocks
 
 
 def _environment(found: Mapping[str, Any]) -> list[Block]:

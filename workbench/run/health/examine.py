@@ -13,6 +13,7 @@ from workbench.run.health import (  # noqa: F401
     length_rules,
     machine_rules,
     pair_rules,
+    rank_rules,
     rate_rules,
 )
 from workbench.run.health.finding import SEVERITIES, Finding, Symptom
@@ -25,6 +26,7 @@ ORDER = (
     *("gradient_explosion", "worse_than_chance", "random_labels", "learned_by_heart"),
     *("length_hacking", "likelihood_displacement", "kl_runaway", "degeneration"),
     *("over_optimisation", "saturation", "rate_too_low", "sft_flat", "slow_data"),
+    *("straggler", "communication"),
     *("memory_creep", "tiny_batches", "no_held_out"),
 )
 """Causes before what follows from them."""

@@ -13,6 +13,7 @@ from workbench.run.machine.devices import DeviceFinder
 from workbench.run.machine.host import Host, HostReader, WorkerReader
 from workbench.run.machine.log import NOT_LOGGED, MachineLog
 from workbench.run.machine.view import History, MachineView
+from workbench.run.rank_states import states_of
 from workbench.run.record import RunRecord, is_here, read_record
 
 SETTLE_SECONDS = 0.2
@@ -89,4 +90,5 @@ class MachineReader:
 
     def _complete(self, view: MachineView) -> MachineView:
         energy = self._log.energy if self._log else None
-        return replace(view, curves=self._history.curves(view.time), energy=energy)
+        ranks = tuple(states_of(self._run)) if self._run else ()
+        return replace(view, curves=self._history.curves(view.time), energy=energy, ranks=ranks)

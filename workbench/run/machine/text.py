@@ -10,6 +10,7 @@ from workbench.run.gpus import Gpu, GpuProcess
 from workbench.run.machine.energy import Energy
 from workbench.run.machine.host import Capacity, Host, WorkerUse
 from workbench.run.machine.view import MachineView
+from workbench.run.rank_states import rank_rows
 
 DEGREES = " °C"
 UNSEEN = "by processes that cannot be seen from here"
@@ -184,6 +185,11 @@ def machine_rows(view: MachineView) -> list[tuple[str, str]]:
         rows += [("", line) for line in process_lines(gpu, view.run)]
     rows.append(("gpu", no_gpus(view)))
     rows += _run_rows(view)
+    if view.ranks:
+        names, *told = rank_rows(view.ranks)
+        for values in told:
+            parts = (f"{name} {value}" for name, value in zip(names, values, strict=True))
+            rows.append((next(parts), ", ".join(part for part in parts if not part.endswith(" -"))))
     return [(name, clean(text, newlines=False)) for name, text in rows if text]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from workbench.run.gpus import Gpu, GpuView
 from workbench.run.machine.energy import Energy
 from workbench.run.machine.host import Host, WorkerUse
+from workbench.run.rank_states import RankState
 
 CURVE_BINS, BIN_SECONDS = 30, 10.0
 """Five minutes, in the steps in which machine.jsonl is written at first."""
@@ -32,6 +33,7 @@ class MachineView:
         curves: CPU and GPU load in percent over the last minutes, oldest first, by `CPU_CURVE` and
             the GPUs' keys; None where nobody looked.
         energy: What the run has drawn until now, None where nothing is known of it.
+        ranks: The run's processes where several train together, on all machines.
     """
 
     time: float
@@ -43,6 +45,7 @@ class MachineView:
     elsewhere: str = ""
     curves: Mapping[str, Curve] = field(default_factory=dict)
     energy: Energy | None = None
+    ranks: tuple[RankState, ...] = ()
 
     @property
     def of_run(self) -> tuple[Gpu, ...]:

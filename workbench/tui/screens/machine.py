@@ -41,7 +41,9 @@ class MachineScreen(WorkbenchScreen):
         "colour # + .). Small bars are the last five minutes. Temperature, power and owners are "
         "there as far as the driver tells them; without a GPU, or without nvidia-ml-py, there is "
         "no GPU data, and nothing is wrong with that. The energy of a run is that of its GPUs, "
-        "and of the CPU where the system tells it."
+        "and of the CPU where the system tells it. Of several processes that train "
+        "together each has a row: how much of the time it computes, how much it waits for the "
+        "others' data, and how much of their exchange goes on behind its own work."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "scroll(-1)", "Up", key_display="↑", id="machine.up"),

@@ -22,6 +22,7 @@ from workbench.tui.charts import (
     next_words,
     note_line,
     progress,
+    rank_words,
     reading_line,
     strip,
     time_words,
@@ -223,6 +224,7 @@ class MonitorScreen(ChartScreen):
         values.display = not self._log_only and (roomy or (not bad and not self._short))
         parts = (
             strip(view),
+            rank_words(view, width),
             reading_line(view),
             fault_line(view),
             note_line(view, width),
@@ -408,5 +410,5 @@ def _differs(old: RunView, new: RunView) -> bool:
     """Whether there is more to show than the clock; nothing else is worth a redraw."""
     same = old.row == new.row and old.points is new.points and old.faults == new.faults
     same = same and old.wanted == new.wanted and old.findings == new.findings
-    same = same and old.machine == new.machine
+    same = same and old.machine == new.machine and old.scaling == new.scaling
     return not same or bool(new.log) or new.log_restarted or old.latest != new.latest
