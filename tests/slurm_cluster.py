@@ -144,7 +144,9 @@ class Cluster:
     def let_begin(self, job: str) -> None:
         """Let a requeued job begin at once; Slurm makes it wait for two minutes."""
         deadline = time.monotonic() + START_SECONDS
-        while self.command("squeue", "--noheader", "--format=%T", f"--jobs={job}") != "PENDING\n":
+        asked = ("squeue", "--noheader", "--format=%T %r", f"--jobs={job}")
+        # Before that what is left of the last attempt is still being ended.
+        while self.command(*asked) != "PENDING BeginTime\n":
             assert time.monotonic() < deadline, f"job {job} was not requeued"
             time.sleep(0.1)
         self.command("scontrol", "update", f"JobId={job}", "StartTime=now")

@@ -179,8 +179,12 @@ async def test_the_app_shows_why_a_run_waits(recipe: Path, home: Paths) -> None:
             await pilot.pause(0.1)
         row = app.rows[0]
         assert (row.submitted, row.resumable, row.active) == (True, False, False)
-        shown = "\n".join(str(w.render()) for w in app.screen.query(Static))
-        assert "PartitionDown: its partition is" in shown
+        while not any(
+            "PartitionDown: its partition is" in str(widget.render())
+            for widget in app.screen.query(Static)
+        ):
+            assert time.monotonic() < deadline
+            await pilot.pause(0.1)
         app.actions.stop(row)
         await pilot.pause()
         await pilot.press("y")
