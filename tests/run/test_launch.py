@@ -118,6 +118,9 @@ def test_of_two_launches_at_once_one_wins_and_the_other_is_told(run: RunDirector
     winner, loser = sorted(told, key=lambda text: not text.startswith("pid"))
     assert winner == f"pid {read_record(run).supervisor_pid}"
     assert "at work on this run" in loser
+    # The winner may not have a worker yet that could be found and ended.
+    launching.stop(run, kill=True)
+    until(lambda: has_ended(read_record(run)))
 
 
 def test_a_finished_run_is_not_resumed(run: RunDirectory) -> None:

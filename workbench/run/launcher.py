@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from workbench.recipe.launching import accelerate_settings, launch_wish, launche
 from workbench.recipe.recipe import load_recipe
 from workbench.run.devices import CPU, visible_slots
 from workbench.run.directory import RunDirectory
+from workbench.run.launch_check import cpu_cores
 
 WORKER = "workbench.worker.train"
 LAUNCHER = "accelerate.commands.launch"
@@ -29,10 +29,12 @@ class Start:
     Attributes:
         commands: Each begins when the one before has ended well.
         processes: How many train together, on all machines.
+        by_launcher: Whether the last command is accelerate's launcher and not the worker itself.
     """
 
     commands: tuple[tuple[str, ...], ...]
     processes: int = 1
+    by_launcher: bool = False
 
 
 def worker_command(run: RunDirectory) -> tuple[str, ...]:
@@ -72,9 +74,9 @@ def plan_start(run: RunDirectory) -> Start:
     body = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100)
     write_atomic(config, f"# accelerate launch --config_file {CONFIG_NAME}\n{body}")
     flags = launcher_flags(
-        wish, processes_here=processes // machines, cores=os.cpu_count() or 1, on_cpu=on_cpu
+        wish, processes_here=processes // machines, cores=cpu_cores(), on_cpu=on_cpu
     )
     launch = launch_command(run, config, flags)
     if processes == 1:
-        return Start((launch,))
-    return Start(((*worker_command(run), PREPARE), launch), processes)
+        return Start((launch,), by_launcher=True)
+    return Start(((*worker_command(run), PREPARE), launch), processes, by_launcher=True)

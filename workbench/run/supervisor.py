@@ -122,7 +122,7 @@ class Supervisor:
 
     @property
     def _is_launcher(self) -> bool:
-        return self._launched and self.start.processes > 1
+        return self._launched and self.start.by_launcher
 
     def _pass_stop_on(self) -> None:
         """Ask those to stop that have not been asked yet: a launcher's processes come late."""
@@ -186,7 +186,7 @@ class Supervisor:
             self._kill()
 
     def _await(self, worker: subprocess.Popen[bytes], awake: int) -> int:
-        sampler = MachineSampler(self.run, worker.pid)
+        sampler = MachineSampler(self.run, worker.pid, launcher=self._is_launcher)
         sampler.start()
         next_look = 0.0
         while (code := worker.poll()) is None:

@@ -100,7 +100,7 @@ def work(run: RunDirectory, note: str, world: World, *, only_prepare: bool = Fal
     """Prepare, train and leave an end record; returns the exit code."""
     pen = RunWriter if world.writes else SilentWriter
     writer = pen(run, interruptible=not world.is_shared)
-    file = RankFile(run, world.rank if world.is_shared else None)
+    file = RankFile(run, world.rank if world.launched else None)
     try:
         writer.listen()
         record = writer.start()
@@ -262,7 +262,7 @@ def process() -> None:
         print_apart(RunDirectory(Path(sys.argv[1])), world.rank)
     forgive_full_disk()
     code = main()
-    if not world.is_shared:
+    if not world.launched:
         raise SystemExit(code)
     if code == 0:
         world.leave()

@@ -26,6 +26,7 @@ class World:
         rank: Its number among all.
         local_rank: Its number on its machine.
         size: How many there are.
+        launched: Whether a launcher has started it, if only as a world of one.
         own_host: Whether this machine has a run directory of its own.
         spreads_weights: Whether the launcher asks for FSDP or DeepSpeed.
     """
@@ -36,12 +37,14 @@ class World:
         size: int = 1,
         local_rank: int = 0,
         *,
+        launched: bool = False,
         own_host: bool = False,
         spreads_weights: bool = False,
     ) -> None:
         self.rank = rank
         self.size = size
         self.local_rank = local_rank
+        self.launched = launched
         self.own_host = own_host
         self.spreads_weights = spreads_weights
         self._group: Any = None
@@ -59,6 +62,7 @@ class World:
             number("RANK", 0),
             number("WORLD_SIZE", 1),
             number("LOCAL_RANK", 0),
+            launched="RANK" in given,
             own_host=given.get(OWN_HOST_VARIABLE) == "1",
             spreads_weights=any(given.get(name, "").lower() == "true" for name in SPREADING),
         )
@@ -129,7 +133,7 @@ class World:
 
     def leave(self) -> None:
         """Take this process out of its groups, where it is in any."""
-        if not self.is_shared:
+        if not self.launched:
             return
         from torch import distributed
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
+
 from workbench.run.directory import RunDirectory
 from workbench.run.gpus import GpuView, look
 from workbench.run.machine.devices import DeviceFinder
-from workbench.run.machine.host import Host, HostReader, WorkerReader
+from workbench.run.machine.host import Host, HostReader, WorkerReader, WorkerUse
 from workbench.run.machine.log import NOT_LOGGED, MachineLog
 from workbench.run.machine.view import History, MachineView
+from workbench.run.processes import find_process
 from workbench.run.rank_states import states_of
 from workbench.run.record import RunRecord, is_here, read_record
 
@@ -56,7 +60,7 @@ class MachineReader:
         self._host.read()
         if self._run is not None:
             record = read_record(self._run)
-            self._worker.read(record.pid, record.create_time)
+            self._read_worker(record)
         time.sleep(self._settle)
 
     def look(self) -> MachineView:
@@ -75,12 +79,21 @@ class MachineReader:
             logged = self._log.last.view.devices if self._log.last else ()
             view = replace(
                 view,
-                worker=self._worker.read(record.pid, record.create_time),
+                worker=self._read_worker(record),
                 run=self._run.id,
                 devices=self._finder.find(gpus, record, logged),
             )
         self._history.note(view)
         return self._complete(view)
+
+    def _read_worker(self, record: RunRecord) -> WorkerUse | None:
+        """The worker; of several processes their launcher, with all that is below it."""
+        pid, born, several = record.pid, record.create_time, record.processes > 1
+        with contextlib.suppress(psutil.Error):
+            worker = find_process(pid, born) if several else None
+            if worker is not None and (launcher := worker.parent()) is not None:
+                pid, born = launcher.pid, launcher.create_time()
+        return self._worker.read(pid, born, together=several)
 
     def _elsewhere(self, record: RunRecord) -> MachineView:
         nothing = MachineView(self._clock(), Host(), GpuView(reason=NOT_LOGGED))

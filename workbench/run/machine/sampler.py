@@ -43,7 +43,8 @@ class MachineSampler:
 
     Args:
         run: The run.
-        pid: Its worker.
+        pid: Its worker, or the launcher of several.
+        launcher: Whether it is a launcher.
         look: Asks the GPUs.
         rapl: Counts what the CPU draws.
         clock: Unix seconds.
@@ -54,12 +55,14 @@ class MachineSampler:
         run: RunDirectory,
         pid: int,
         *,
+        launcher: bool = False,
         look: Callable[[float], GpuView] = look,
         rapl: Rapl | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._run = run
         self._pid = pid
+        self._launcher = launcher
         self._look = look
         self._rapl = rapl or Rapl()
         self._clock = clock
@@ -122,7 +125,7 @@ class MachineSampler:
             self._clock(),
             self._host.read(),
             gpus,
-            worker=self._worker.read(self._pid, self._born, together=record.processes > 1),
+            worker=self._worker.read(self._pid, self._born, together=self._launcher),
             run=self._run.id,
             devices=self._finder.find(gpus, record),
         )
