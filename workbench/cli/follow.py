@@ -12,10 +12,12 @@ from workbench.base.paths import Paths
 from workbench.base.tail import LineTail
 from workbench.base.text import clean
 from workbench.cli.output import columns, cut, duration, number, redrawable
+from workbench.cli.slurm import JobWatch
 from workbench.run.directory import RunDirectory
 from workbench.run.metrics import MetricsReader
 from workbench.run.pace import Eta, Outlook
-from workbench.run.record import RunRecord, is_active, read_record
+from workbench.run.record import RunRecord, is_active, is_submitted, read_record
+from workbench.run.slurm.status import job_words
 
 POLL_SECONDS = 0.3
 PLAIN_SECONDS = 10.0
@@ -111,13 +113,14 @@ def looks(
     reader, log, outlook = MetricsReader(run), LineTail(run.log), Outlook(run, paths)
     log.skip_to_last(LOG_TAIL_BYTES)
     reader.read_all()
-    said = ""
+    said, job = "", JobWatch(run)
     while True:
+        job.look()
         record = read_record(run)
         logged = reader.poll()
         said = last_words(log) or said
         yield Look(record, reader, logged, said, outlook.eta(record, reader))
-        if not waits(record):
+        if not waits(record) and not job.goes_on(record):
             return
         (pause or time.sleep)(poll_seconds)
 
@@ -143,8 +146,9 @@ def follow(
     try:
         for look in looks(run, paths=paths, poll_seconds=poll_seconds):
             record = look.record
-            text = progress_line(record, look.reader, look.said, look.left)
-            printer.show(text, key=(record.state, record.stage), logged=look.logged)
+            waiting = job_words(run, record.slurm_job) if is_submitted(record) else ""
+            text = waiting or progress_line(record, look.reader, look.said, look.left)
+            printer.show(text, key=(record.state, record.stage, waiting), logged=look.logged)
             on_look(record)
     finally:
         printer.end()

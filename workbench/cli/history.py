@@ -14,7 +14,7 @@ from workbench.cli.execute import BAD_USAGE, DONE
 from workbench.cli.output import duration, local_time, number, one_line, print_json, table
 from workbench.cli.queue import state_words, wake
 from workbench.cli.settings import know_installed_settings
-from workbench.run.directory import find_run
+from workbench.run.directory import find_run, list_runs
 from workbench.run.history import Facts, Found, History, check_keys, select, value_of
 from workbench.run.notes import NOTE_CHARACTERS, Notes, change_notes, read_notes
 from workbench.run.query import (
@@ -28,7 +28,9 @@ from workbench.run.query import (
     parse_sort,
 )
 from workbench.run.queue import Queue
-from workbench.run.record import RunRecord
+from workbench.run.record import RunRecord, is_submitted
+from workbench.run.slurm.job import ask_quietly
+from workbench.run.slurm.status import short_words
 from workbench.run.trust import distrust
 
 NO_RUNS = "No runs yet. Start one: dpo-workbench quickstart"
@@ -42,6 +44,7 @@ def runs(arguments: argparse.Namespace, paths: Paths) -> int:
     waiting = Queue.of(paths)
     wake(waiting)
     state = waiting.read()
+    ask_quietly(list_runs(paths))
     facts = History(paths).read((*query.keys(), *columns))
     check_keys(facts, columns)
     found = select(facts, query)
@@ -92,12 +95,19 @@ def _table(found: Sequence[Found], columns: Sequence[Key], places: dict[str, int
     rows = []
     for one in found:
         facts, record = one.facts, one.facts.record
-        row = [facts.run.id, state_words(record, places[facts.run.id]), progress(record)]
+        row = [facts.run.id, _state(facts, places[facts.run.id]), progress(record)]
         row += [local_time(record.created)]
         row += [shown_value(key, value_of(facts, key)) for key in columns]
         row += [" ".join(facts.notes.tags)] if tagged else []
         rows.append([*row, record.title])
     return table(header, rows)
+
+
+def _state(facts: Facts, place: int) -> str:
+    words = state_words(facts.record, place)
+    if not is_submitted(facts.record):
+        return words
+    return f"{words}, {short_words(facts.run, facts.record.slurm_job)}"
 
 
 def progress(record: RunRecord) -> str:

@@ -11,6 +11,7 @@ from workbench.cli.parser_data import add_data
 from workbench.cli.parser_history import add_history
 from workbench.cli.parser_judging import add_judging
 from workbench.cli.parser_machine import add_machine
+from workbench.cli.parser_slurm import add_slurm
 from workbench.cli.parser_watch import add_watching
 
 # Also `workbench.recipe.schema.STAGES`; that room reads YAML and the whole schema.
@@ -96,6 +97,7 @@ def _add_training(commands: Commands) -> None:
         )
     _add_trust(run)
     _add_queueing(run, resume)
+    add_slurm(run)
 
 
 def _add_queueing(*parsers: argparse.ArgumentParser) -> None:
@@ -157,6 +159,7 @@ def _add_fork(commands: Commands) -> None:
     fork.add_argument("--name", default="", help="a name for the new run")
     _add_trust(fork)
     fork.add_argument("--detach", action="store_true", help="print the run's id and return at once")
+    add_slurm(fork)
 
 
 def _add_recipes(commands: Commands) -> None:

@@ -31,6 +31,7 @@ from workbench.cli.output import (
 )
 from workbench.cli.queue import leave_queue
 from workbench.cli.scaling_text import scaling_json, scaling_lines
+from workbench.cli.slurm import JobWatch
 from workbench.cli.summaries import read_end, summaries_json, summary_lines
 from workbench.run.directory import RunDirectory, find_run
 from workbench.run.health import examine_run
@@ -40,6 +41,8 @@ from workbench.run.metrics import MetricsReader
 from workbench.run.notes import read_notes
 from workbench.run.ranks import rank_log
 from workbench.run.record import RunRecord, has_ended, is_active, read_record
+from workbench.run.slurm.job import ask_quietly
+from workbench.run.slurm.status import job_words, read_job
 from workbench.run.states import label
 from workbench.run.trust import distrust
 
@@ -52,11 +55,17 @@ METRICS_REACH_BYTES = 4 * 1024 * 1024
 def status(arguments: argparse.Namespace, paths: Paths) -> int:
     """What a run does now, or what came of it. The exit code is 0 whatever its state."""
     run = find_run(paths, arguments.run)
+    trouble = ask_quietly([run], calm=False)
     record = read_record(run)
     if arguments.json:
         print_json(run_json(run, record, paths))
         return DONE
     lines = [("run", run.id), ("title", record.title), ("state", label(record.state))]
+    lines += [
+        ("slurm", job_words(run, record.slurm_job, record.started)),
+        ("hosts", " ".join(record.hosts)),
+    ]
+    lines += [("slurm", trouble)] if trouble else []
     lines += [("step", progress(record)), ("model", record.model_source)]
     lines += [("parent", describe_lineage(record)), ("started", local_time(record.started))]
     lines += [("took" if record.finished else "since", _elapsed(record)), ("folder", str(run.path))]
@@ -109,6 +118,7 @@ def run_json(run: RunDirectory, record: RunRecord, paths: Paths) -> dict[str, An
     return {
         **asdict(record),
         "path": run.path,
+        "slurm": asdict(job) if (job := read_job(run, record.slurm_job, record.started)) else None,
         "distrust": distrust(run, record),
         "tags": said.tags,
         "note": said.text,
@@ -201,6 +211,7 @@ def _chosen_log(run: RunDirectory, rank: int) -> Path:
 
 
 def _follow_log(run: RunDirectory, tail: LineTail, announcer: Announcer) -> None:
+    job = JobWatch(run)
     while True:
         record = read_record(run)
         lines = _new_lines(tail)
@@ -208,7 +219,8 @@ def _follow_log(run: RunDirectory, tail: LineTail, announcer: Announcer) -> None
         if tail.more:
             continue
         announcer.look(record)
-        if not is_active(record) and not lines:
+        job.look()
+        if not is_active(record) and not job.goes_on(record) and not lines:
             return
         if not lines:
             time.sleep(LOG_POLL_SECONDS)

@@ -15,9 +15,11 @@ from workbench.cli.output import one_line, print_json
 from workbench.cli.queue import enqueue
 from workbench.cli.recipes import load
 from workbench.cli.runs import end_code, print_summary, run_json
+from workbench.cli.slurm import refuse_queue, submitted_words, wish_of
 from workbench.recipe.checks import check, errors
 from workbench.recipe.launching import launch_wish
 from workbench.recipe.recipe import Recipe
+from workbench.recipe.slurm_section import fit_together
 from workbench.run.changes import refuse_changes
 from workbench.run.devices import (
     CPU,
@@ -33,11 +35,11 @@ from workbench.run.directory import Origin, RunDirectory, create_run, find_run
 from workbench.run.dispatcher import assign_device, take_free_device
 from workbench.run.gpu_use import use_of
 from workbench.run.hosts.names import parse_hosts
-from workbench.run.launch import launch, resume
+from workbench.run.launch import launch, resume, submit_new
 from workbench.run.launch_check import refuse_launch
 from workbench.run.lineage import find_origin, fit_recipe, fork_recipe
 from workbench.run.notify import keep_end_command
-from workbench.run.record import read_record, trust_model
+from workbench.run.record import is_submitted, read_record, trust_model
 from workbench.run.room import memory_problem, room_for
 
 
@@ -49,8 +51,13 @@ def run(arguments: argparse.Namespace, paths: Paths) -> int:
         settings = [*arguments.settings, *host_settings(hosts, recipe, paths)]
         recipe = load(paths, arguments.recipe, settings=settings, stage=arguments.stage)
     device = check_device(arguments.device, visible_slots()) if arguments.device else ""
-    refuse_launch(recipe, device, hosts=len(hosts), named=bool(device) and not arguments.queue)
     trusted = arguments.trusted_model
+    wish = wish_of(arguments, recipe)
+    if wish is not None:
+        recipe, wish = fit_together(recipe, wish)
+    else:
+        named = bool(device) and not arguments.queue
+        refuse_launch(recipe, device, hosts=len(hosts), named=named)
     started = prepare(
         paths, recipe, name=arguments.name, parent=arguments.parent, trusted_model=trusted
     )
@@ -61,7 +68,10 @@ def run(arguments: argparse.Namespace, paths: Paths) -> int:
         return _enqueue(started, arguments, paths)
     if device:
         assign_device(started, device)
-    begin(paths, started, recipe, device)
+    if wish is not None:
+        submit_new(started, wish)
+    else:
+        begin(paths, started, recipe, device)
     return _report_launched(started, arguments)
 
 
@@ -103,7 +113,9 @@ def _report_launched(run: RunDirectory, arguments: argparse.Namespace) -> int:
     if not arguments.detach:
         return follow_to_end(run, as_json=arguments.json)
     if arguments.json:
-        print_json({"run": run.id, "path": run.path, "pid": read_record(run).pid})
+        record = read_record(run)
+        job = {"slurm_job": record.slurm_job} if record.slurm_job else {}
+        print_json({"run": run.id, "path": run.path, "pid": record.pid, **job})
     else:
         print(run.id)
     return 0
@@ -178,16 +190,23 @@ def fork(arguments: argparse.Namespace, paths: Paths) -> int:
     record = read_record(parent)
     trusted = arguments.trusted_model or record.trusted_model
     refuse_problems(recipe, paths, trusted)
+    wish = wish_of(arguments, recipe)
+    if wish is not None:
+        recipe, wish = fit_together(recipe, wish)
     forked = create_run(paths, recipe, name=arguments.name or record.name, origin=origin)
     trust_model(forked, trusted)
-    keep_hosts(forked, record.hosts)
-    begin(paths, forked, recipe)
+    if wish is not None:
+        submit_new(forked, wish)
+    else:
+        keep_hosts(forked, [] if record.slurm_job else record.hosts)
+        begin(paths, forked, recipe)
     return _report_launched(forked, arguments)
 
 
 def resume_run(arguments: argparse.Namespace, paths: Paths) -> int:
     """Go on with a stopped, failed or lost run from its newest complete checkpoint."""
     found = find_run(paths, arguments.run)
+    refuse_queue(found, arguments)
     hosts_of_resume(found, arguments)
     if arguments.queue:
         # Nobody is there to be asked when its turn comes.
@@ -207,6 +226,8 @@ def follow_to_end(run: RunDirectory, *, as_json: bool = False) -> int:
     say = sys.stderr if as_json else sys.stdout
     print(f"Run {run.id}", file=say)
     print(f"in {one_line(run.path)}", file=say, flush=True)
+    if is_submitted(read_record(run)):
+        print(submitted_words(run), file=say, flush=True)
     paths = Paths.from_environment()
     try:
         with Announcer(run, paths) as announcer:
@@ -226,8 +247,9 @@ def follow_to_end(run: RunDirectory, *, as_json: bool = False) -> int:
 
 def detached(run: RunDirectory) -> str:
     """What to tell a person who stopped following."""
+    waits = is_submitted(read_record(run))
     return (
-        "The training goes on.\n"
+        f"{'The run keeps its place in the queue' if waits else 'The training goes on'}.\n"
         f"  watch it: dpo-workbench watch {run.id}\n"
         f"  stop it:  dpo-workbench stop {run.id}\n"
         "  the app:  dpo-workbench"

@@ -9,7 +9,8 @@ from typing import Any
 from workbench.base.files import amount
 from workbench.base.tail import LineTail, parse_json_objects
 from workbench.run.directory import RunDirectory
-from workbench.run.record import RunRecord
+from workbench.run.record import RunRecord, is_submitted
+from workbench.run.slurm.status import job_words
 from workbench.run.stage_history import is_metric, is_step
 
 REACH_BYTES = 32 * 1024 * 1024
@@ -43,10 +44,11 @@ class Items:
     """Reads what is new in a run's metrics, and compares its record with the one before."""
 
     def __init__(self, run: RunDirectory) -> None:
+        self._run = run
         self._tail = LineTail(run.metrics)
         self._tail.skip_to_last(REACH_BYTES)
         self._max_steps: dict[str, int] = {}
-        self._state = ""
+        self._state = ("", "")
         self._notes: set[str] = set()
 
     def read(self) -> Iterator[Item]:
@@ -90,9 +92,10 @@ class Items:
             if note not in self._notes:
                 self._notes.add(note)
                 yield Item("note", record.heartbeat, record.stage, values={"text": note})
-        if record.state != self._state:
-            self._state = record.state
-            what = (record.error or {}).get("what", "")
+        waiting = job_words(self._run, record.slurm_job) if is_submitted(record) else ""
+        if (record.state, waiting) != self._state:
+            self._state = (record.state, waiting)
+            what = waiting or (record.error or {}).get("what", "")
             values = {"state": record.state, "text": what}
             when = record.finished or record.heartbeat
             yield Item("state", when, record.stage, record.step, values=values)

@@ -23,6 +23,7 @@ from workbench.recipe.old_keys import old_key
 from workbench.recipe.recipe import Recipe
 from workbench.recipe.rules import check_rules
 from workbench.recipe.schema import OWN_KEYS, SHAPE_KEYS, STAGES, load_schema
+from workbench.recipe.slurm_section import SECTION, section_problems, section_warnings
 
 SHARED_ADAPTER_KEYS = (
     "model_name_or_path",
@@ -91,6 +92,8 @@ def _check_keys(recipe: Recipe) -> Iterator[Problem]:
                     yield from check_shape(inner, inner_value, where)
                 else:
                     yield from _check_key(recipe, (key, inner), inner_value, key)
+        elif key == SECTION:
+            yield from (*section_problems(recipe), *section_warnings(recipe))
         elif key == "probe_prompts":
             yield from _check_probe_prompts(recipe, value)
         elif key == "shared_prefix" and value not in ("auto", "off", False):

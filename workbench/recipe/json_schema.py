@@ -10,6 +10,7 @@ from workbench.data.formats.model import PAIRINGS
 from workbench.recipe.check_values import RANGES
 from workbench.recipe.guide import GUIDES
 from workbench.recipe.schema import OWN_KEYS, SHAPE_KEYS, STAGES, Field, load_schema
+from workbench.recipe.slurm_section import OPTIONS, SAVE, SAVE_RANGE, SETUP
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCALARS = ["string", "number"]
@@ -38,6 +39,16 @@ def json_schema() -> dict[str, Any]:
     own["columns"] |= {
         "type": "object",
         "properties": {role: {"type": "string"} for role in ROLES},
+        "additionalProperties": False,
+    }
+    one_value = {"type": ["string", "integer", "boolean"]}
+    own["slurm"] |= {
+        "type": ["object", "null"],
+        "properties": {
+            **dict.fromkeys(OPTIONS, one_value),
+            SETUP: {"type": "array", "items": {"type": "string"}},
+            SAVE: {"type": "integer", "minimum": SAVE_RANGE[0], "maximum": SAVE_RANGE[1]},
+        },
         "additionalProperties": False,
     }
     own["pairs"] |= {"enum": list(PAIRINGS)}

@@ -24,6 +24,8 @@ OWN_KEYS = {
     "data_format": "Shape of the data's rows, by a name of `dpo-workbench data --formats`; guessed "
     "where it is not given, and rows that TRL reads as they stand are left alone.",
     "columns": "Which of the data's columns are TRL's, such as {prompt: question}.",
+    "slurm": "What a job of Slurm's asks for, by the long options of sbatch: {partition: gpu, "
+    "nodes: 1, gpus-per-node: 4, time: '2:30:00'}. The run is submitted where a recipe has it.",
     "pairs": "Which pairs are made of several ranked answers: all (the default), adjacent ones, or "
     "the best against the worst.",
 }

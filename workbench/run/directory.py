@@ -115,6 +115,26 @@ class RunDirectory:
         return self.path / "stacks.log"
 
     @property
+    def batch_script(self) -> Path:
+        """The script of a run that is a job of Slurm's; no other run has one."""
+        return self.path / "run.sbatch"
+
+    @property
+    def slurm(self) -> Path:
+        """What Slurm last said of the job, see `workbench.run.slurm.status`."""
+        return self.path / "slurm.json"
+
+    @property
+    def slurm_log(self) -> Path:
+        """What the job printed before the training, and what Slurm had to say."""
+        return self.path / "slurm.log"
+
+    @property
+    def slurm_stop(self) -> Path:
+        """Is there once a person has stopped the job: it does not go on after a requeue."""
+        return self.path / ".slurm-stop"
+
+    @property
     def lock(self) -> Path:
         """Held by the worker while it lives."""
         return self.path / "run.lock"

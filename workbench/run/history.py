@@ -114,7 +114,7 @@ class _Kept:
         """The facts as the files hold them now."""
         run, facts = self._run, self._facts
         # A live run may end without writing anything, so only ended ones are trusted.
-        if self._changed("record", run.record) or is_active(facts.record):
+        if self._changed("record", run.record, run.slurm) or is_active(facts.record):
             facts = replace(facts, record=read_record(run))
         if self._changed("notes", run.notes):
             facts = replace(facts, notes=read_notes(run))

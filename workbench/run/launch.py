@@ -17,6 +17,7 @@ from workbench.base.locks import is_locked, take_lock
 from workbench.base.problems import Problem, ProblemError
 from workbench.recipe.caution import allowed_variables
 from workbench.recipe.recipe import load_recipe
+from workbench.recipe.slurm_section import SlurmWish
 from workbench.run.changes import refuse_changes
 from workbench.run.devices import slot_environment
 from workbench.run.directory import RunDirectory
@@ -28,9 +29,13 @@ from workbench.run.record import (
     as_error,
     is_active,
     is_here,
+    is_submitted,
     read_record,
     update_record,
 )
+from workbench.run.slurm.job import ask_quietly
+from workbench.run.slurm.script import write_script
+from workbench.run.slurm.submit import is_for_slurm, stop_job, submit
 from workbench.run.states import label
 from workbench.run.trust import refuse_distrusted, refuse_imported
 
@@ -57,6 +62,8 @@ FRESH = {
 def launch(run: RunDirectory) -> int:
     """Start the supervisor of a run in a session of its own and return its pid.
 
+    A run that has a script for Slurm is submitted instead; 0 is returned.
+
     Its input is empty and its output goes to train.log, so neither a closed terminal nor the
     end of this process reaches it.
 
@@ -66,6 +73,13 @@ def launch(run: RunDirectory) -> int:
     """
     refuse_distrusted(run)
     refuse_imported(run)
+    if is_for_slurm(run):
+        lock = _take(run)
+        try:
+            submit(run, FRESH)
+        finally:
+            os.close(lock)
+        return 0
     record = read_record(run)
     refuse_launch(load_recipe(run.recipe), record.device, hosts=len(record.hosts))
     environment = _environment(run)
@@ -84,6 +98,24 @@ def launch(run: RunDirectory) -> int:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         os.close(lock)
+
+
+def submit_new(run: RunDirectory, wish: SlurmWish) -> None:
+    """Submit a new run to Slurm; one that is refused is deleted, for it is nothing yet.
+
+    Raises:
+        ProblemError: There is no Slurm, it does not answer, or it refuses the job.
+    """
+    try:
+        write_script(run, wish, read_record(run).name or run.id)
+        launch(run)
+    except OSError as error:
+        shutil.rmtree(run.path, ignore_errors=True)
+        what = f"cannot submit the run: {error.strerror or error}"
+        raise ProblemError(Problem(what, str(run.path), "Check the disk.")) from error
+    except ProblemError:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
 
 
 def _spawn(run: RunDirectory, lock: int, environment: Mapping[str, str]) -> int:
@@ -164,6 +196,10 @@ def stop(run: RunDirectory, *, kill: bool = False) -> str:
     """
     refuse_distrusted(run)
     record = read_record(run)
+    if record.slurm_job and record.state != "finished":
+        if kill:
+            _wait_for_save(run)
+        return stop_job(run, kill=kill)
     if not is_active(record):
         return f"The run is {label(record.state)}; there is nothing to stop."
     if not is_here(record):
@@ -218,10 +254,14 @@ def resume(run: RunDirectory, *, accept_changes: bool = False) -> int:
         ProblemError: The run is at work or has finished, or something has changed.
     """
     refuse_distrusted(run)
+    ask_quietly([run])
     record = read_record(run)
     refuse_imported(run, record)
     if is_active(record):
         raise ProblemError(Problem(f"the run is {record.state}", run.id, "Watch it instead."))
+    if is_submitted(record):
+        what = f"the run waits in Slurm's queue already (job {record.slurm_job})"
+        raise ProblemError(Problem(what, run.id, "Watch it instead."))
     if record.state == "finished":
         hint = "Start a new run with more steps; --from takes its adapter as the beginning."
         raise ProblemError(Problem("the run is finished already", run.id, hint))
@@ -239,8 +279,9 @@ def delete(run: RunDirectory) -> None:
         ProblemError: A worker is at work on it, or a file cannot be deleted.
     """
     refuse_distrusted(run)
+    ask_quietly([run])
     record = read_record(run)
-    if is_active(record):
+    if is_active(record) or is_submitted(record):
         raise ProblemError(Problem(f"the run is {record.state}", run.id, "Stop it first."))
     try:
         shutil.rmtree(run.path)

@@ -29,6 +29,7 @@ from workbench.run.devices import slots_needed
 from workbench.run.directory import RunDirectory
 from workbench.run.processes import RUN_VARIABLE
 from workbench.run.record import RunRecord, is_active, read_record
+from workbench.run.slurm.submit import is_for_slurm
 from workbench.run.states import RESUMABLE_STATES, label
 from workbench.run.trust import refuse_imported
 
@@ -192,6 +193,10 @@ class Queue:
         """
         record = read_record(run)
         refuse_imported(run, record)
+        if is_for_slurm(run):
+            hint = f"Submit it again: dpo-workbench resume {run.id}"
+            what = "the run is a job of Slurm's, which has a queue of its own"
+            raise ProblemError(Problem(what, run.id, hint))
         action = "launch" if record.state == "queued" else "resume"
         if record.state != "queued" and record.state not in RESUMABLE_STATES:
             hint = "Watch it instead." if is_active(record) else "Start a new run."

@@ -20,6 +20,7 @@ from workbench.base.tail import read_small
 from workbench.run.directory import RunDirectory
 from workbench.run.evidence import boot_id
 from workbench.run.processes import find_process
+from workbench.run.slurm.conclusion import conclude_of_job, is_known
 from workbench.run.states import ACTIVE_STATES, END_STATES, STATES
 
 VERSION = 1
@@ -126,9 +127,12 @@ def read_record(run: RunDirectory) -> RunRecord:
             "The other files of the run directory are untouched; delete the run if it is of no use."
         )
         return RunRecord(id=run.id, state="lost", error=as_error(what, str(run.record), hint))
+    if record.slurm_job and not (is_here(record) and _has_process(record)):
+        conclude_of_job(run, record)
     if record.state in ACTIVE_STATES and is_here(record):
         if not is_alive(record):
-            _conclude_lost(run, record)
+            if not record.slurm_job or not is_known(run, record):
+                _conclude_lost(run, record)
         elif silent_seconds(record, time.time()) > silence_limit(record):
             _conclude_stalled(run, record)
     return record
@@ -270,6 +274,11 @@ def is_here(record: RunRecord) -> bool:
     return record.host == socket.gethostname()
 
 
+def is_submitted(record: RunRecord) -> bool:
+    """Whether the run waits in Slurm's queue, for the first time or again."""
+    return record.state == "queued" and bool(record.slurm_job)
+
+
 def is_alive(record: RunRecord) -> bool:
     """Whether the recorded worker or its supervisor runs on this host.
 
@@ -278,6 +287,10 @@ def is_alive(record: RunRecord) -> bool:
     if record.pid <= 0 and record.supervisor_pid <= 0:
         # Between the launch and the note of the pids a run is given the benefit of the doubt.
         return time.time() - record.started < START_GRACE_SECONDS
+    return _has_process(record)
+
+
+def _has_process(record: RunRecord) -> bool:
     return (
         find_process(record.supervisor_pid, record.supervisor_create_time) is not None
         or find_process(record.pid, record.create_time) is not None

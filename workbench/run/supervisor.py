@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -367,11 +367,18 @@ def main(arguments: list[str] | None = None) -> int:
     return supervise_run(run, lock)
 
 
-def supervise_run(run: RunDirectory, lock: int) -> int:
+def supervise_run(
+    run: RunDirectory,
+    lock: int,
+    *,
+    conclude: Callable[[RunRecord], RunRecord] = lambda record: record,
+) -> int:
     """Own a run from the start of its processes to its end record; returns the exit code.
 
     Args:
         lock: Descriptor that holds the run's supervisor lock; closed once the end is written.
+        conclude: May write another end, such as `queued` for a run that goes on later, while the
+            lock is held; returns the last record.
     """
     me = psutil.Process()
     update_record(
@@ -387,11 +394,11 @@ def supervise_run(run: RunDirectory, lock: int) -> int:
     except OSError as error:
         return fail_to_start(run, error)
     end_processes(run)
-    record = supervisor.complete(code)
+    record = conclude(supervisor.complete(code))
     # The end is known: a resume need not wait for the user's command.
     os.close(lock)
     preferences, _ = load_preferences(Paths.from_environment())
-    if problem := run_end_hook(run, record, preferences):
+    if has_ended(record) and (problem := run_end_hook(run, record, preferences)):
         say(problem)
     return 0
 

@@ -19,6 +19,8 @@ from workbench.tui.queueing import enqueue
 from workbench.tui.render import lines, plain
 
 if TYPE_CHECKING:
+    from workbench.recipe.recipe import Recipe
+    from workbench.recipe.slurm_section import SlurmWish
     from workbench.run.directory import RunDirectory
     from workbench.tui.app import WorkbenchApp
 
@@ -76,13 +78,18 @@ class RunActions:
             from workbench.recipe.recipe import load_recipe
             from workbench.run.directory import create_run
             from workbench.run.dispatcher import take_free_device
+            from workbench.run.launch import submit_new
             from workbench.run.lineage import find_origin
             from workbench.run.record import trust_model
 
             source = self.directory(parent) if parent else None
             origin = find_origin(source, keep_reference=False) if source else None
-            run = create_run(services.paths, load_recipe(path), name=name, origin=origin)
+            recipe, wish = _fit_to_slurm(load_recipe(path))
+            run = create_run(services.paths, recipe, name=name, origin=origin)
             trust_model(run, trusted_model)
+            if wish is not None:
+                submit_new(run, wish)
+                return RunStarted(run.id)
             if queued:
                 place = enqueue(services, run)
                 return Said(f"{name} is number {place} in the queue. Press 2 to see it.")
@@ -128,16 +135,11 @@ class RunActions:
         if row.place:
             self.queue(row)
             return
-        if not row.active:
+        if not row.active and not row.submitted:
             self._app.say(f"This run is {label(row.state)}; there is nothing to stop.")
             return
         kill = row.state in ("stopping", "stalled")
-        text = (
-            f"It is {row.state}. Kill it now? What was trained since its last checkpoint would be "
-            "lost; a checkpoint that is being written is waited for."
-            if kill
-            else "It finishes its step and saves a checkpoint, so that it can be resumed."
-        )
+        text = _stop_words(row, kill=kill)
 
         def answered(yes: bool | None) -> None:
             if yes:
@@ -211,10 +213,16 @@ class RunActions:
                 return
 
             def work() -> Message:
+                from workbench.recipe.recipe import load_recipe
                 from workbench.run.dispatcher import take_free_device
+                from workbench.run.launch import submit_new
                 from workbench.run.lineage import fork_run
 
+                _, wish = _fit_to_slurm(load_recipe(run.recipe))
                 forked = fork_run(services.paths, run, answer.place, answer.settings, answer.name)
+                if wish is not None:
+                    submit_new(forked, wish)
+                    return RunStarted(forked.id)
                 take_free_device(forked)
                 services.launcher.launch(forked)
                 return RunStarted(forked.id)
@@ -225,8 +233,9 @@ class RunActions:
 
     def delete(self, row: RunRow) -> None:
         """Delete an ended run after a question."""
-        if row.active:
-            self._app.say("This run is training. Stop it first.")
+        if row.active or row.submitted:
+            doing = "training" if row.active else "waiting in Slurm's queue"
+            self._app.say(f"This run is {doing}. Stop it first.")
             return
         text = "Its adapters, checkpoints, metrics and comparisons are deleted for good."
 
@@ -263,3 +272,32 @@ def _about(row: RunRow, text: str) -> Content:
     head = [plain(row.label, style="bold")]
     head += [plain(row.id, style="$muted")] if row.name else []
     return lines(*head, plain("\n" + text, newlines=True))
+
+
+def _fit_to_slurm(recipe: Recipe) -> tuple[Recipe, SlurmWish | None]:
+    """A recipe and what it asks of Slurm, None where it is trained here.
+
+    Raises:
+        ProblemError: It cannot be submitted, or not from here.
+    """
+    from workbench.recipe.slurm_section import fit_together, refuse_setup, slurm_wish
+    from workbench.run.slurm.client import require_slurm
+
+    wish = slurm_wish(recipe)
+    if wish is None:
+        return recipe, None
+    refuse_setup(wish)
+    require_slurm()
+    return fit_together(recipe, wish)
+
+
+def _stop_words(row: RunRow, *, kill: bool) -> str:
+    """What a stop does to a run."""
+    if row.submitted:
+        return "It is taken out of Slurm's queue."
+    if kill:
+        return (
+            f"It is {row.state}. Kill it now? What was trained since its last checkpoint would be "
+            "lost; a checkpoint that is being written is waited for."
+        )
+    return "It finishes its step and saves a checkpoint, so that it can be resumed."

@@ -42,6 +42,7 @@ from workbench.tui.services import (
     real_answers,
     real_data_looks,
 )
+from workbench.tui.slurm_watch import SlurmWatch
 from workbench.tui.theme import FALLBACK_VARIABLES, THEMES
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class WorkbenchApp(App[int]):
         self.notices = Notices(self)
         self._board = RunBoard(paths)
         self._queue = QueueWatch(self.services)
+        self._slurm = SlurmWatch(self)
         self._reading = False
         self._told: set[str] = set()
         self._leaving: Screen[bool] | None = None
@@ -222,6 +224,7 @@ class WorkbenchApp(App[int]):
     def _runs_read(self, event: RunsRead) -> None:
         self._reading = False
         self.notices.look(event.rows)
+        self._slurm.look(event.rows)
         if event.rows != self.rows or not self.runs_known:
             self.rows, self.runs_known = event.rows, True
             self.runs_changed.publish(self.rows)

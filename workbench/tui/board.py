@@ -30,6 +30,8 @@ class RunRow:
         tags, note: What the person has said of it.
         parent: Id of the run whose weights it began with.
         imported: The file that it was made of; of an imported run only the curves are here.
+        job: Id of its job of Slurm's, empty where it is none.
+        waiting: How that job waits in Slurm's queue, empty where it does not.
     """
 
     id: str
@@ -53,6 +55,8 @@ class RunRow:
     note: str = ""
     parent: str = ""
     imported: str = ""
+    job: str = ""
+    waiting: str = ""
 
     @property
     def active(self) -> bool:
@@ -62,7 +66,13 @@ class RunRow:
     @property
     def resumable(self) -> bool:
         """Whether it can be started, again or for the first time."""
-        return self.state in (*RESUMABLE_STATES, "queued") and not self.imported
+        startable = self.state in (*RESUMABLE_STATES, "queued") and not self.submitted
+        return startable and not self.imported
+
+    @property
+    def submitted(self) -> bool:
+        """Whether it waits in Slurm's queue."""
+        return self.state == "queued" and bool(self.job)
 
     def seconds(self, now: float) -> float | None:
         """How long it has trained until now or until its end, None where that is not known."""
@@ -103,7 +113,7 @@ class RunBoard:
 def _stamp(run: RunDirectory) -> Stamp:
     """What changes when anything of a run's row may have: also its owner and mode."""
     stamps = []
-    for path in (run.path, run.record, run.metrics, run.notes):
+    for path in (run.path, run.record, run.metrics, run.notes, run.slurm):
         try:
             status = path.lstat()
             stamps.append((status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino))
@@ -120,7 +130,8 @@ def read_row(run: RunDirectory, last: Mapping[str, float] | None = None) -> RunR
         last: The newest values, where they are known already.
     """
     from workbench.run.notes import read_notes
-    from workbench.run.record import read_record
+    from workbench.run.record import is_submitted, read_record
+    from workbench.run.slurm.status import job_words
     from workbench.run.trust import distrust
 
     record, said = read_record(run), read_notes(run)
@@ -157,6 +168,8 @@ def read_row(run: RunDirectory, last: Mapping[str, float] | None = None) -> RunR
         note=said.text,
         parent=record.parent,
         imported=record.imported,
+        job=clean(record.slurm_job, newlines=False),
+        waiting=job_words(run, record.slurm_job) if is_submitted(record) else "",
     )
 
 

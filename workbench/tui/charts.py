@@ -73,6 +73,8 @@ def next_words(view: RunView) -> Content:
     """What to do now, in a line under the progress; a failure has a panel for that."""
     if view.row.error is not None:
         return Content("")
+    if view.row.waiting:
+        return plain(view.row.waiting)
     if view.row.imported:
         return next_line("only its curves are here; o lays it over another run")
     if view.findings and view.findings[0].severity == "alarm":
@@ -149,6 +151,7 @@ def headline(view: RunView, stage: str) -> Content:
         "   ",
         plain(row.stage, style="bold $accent"),
         (place, "$muted"),
+        (f"   job {row.job}" if row.job and row.active else "", "$muted"),
         (shown, "$secondary"),
         "   ",
         effort(view),

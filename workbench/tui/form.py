@@ -219,7 +219,7 @@ def _kind(key: str, known: Field | None, value: Any) -> tuple[str, str]:
         return "long", "lines"
     if isinstance(value, str) and ("\n" in value or len(value) > LONG_TEXT_CHARACTERS):
         return "long", "str"
-    if key == "columns":
+    if key in ("columns", "slurm"):
         return "text", "dict"
     if known is None:
         return "text", "str" if key in OWN_KEYS or isinstance(value, str) else "any"

@@ -90,7 +90,9 @@ def next_device(rows: tuple[RunRow, ...], recipe: Recipe | None = None) -> str:
 
 
 def _taken(rows: tuple[RunRow, ...], slots: list[str]) -> dict[str, RunRow]:
+    """The run on each device of this machine; a cluster's jobs have none of them."""
     from workbench.run.devices import split_device
 
-    held = [(slot, row) for row in rows if row.active for slot in split_device(row.device) or [""]]
+    here = [row for row in rows if row.active and not row.job]
+    held = [(slot, row) for row in here for slot in split_device(row.device) or [""]]
     return {slot or slots[0]: row for slot, row in held}

@@ -44,7 +44,7 @@ SORTED_FROM_WIDTH = 100
 
 def turn(row: RunRow) -> tuple[bool, float]:
     """What is at work comes first, then what waits, in its order, then the rest, newest first."""
-    return not row.active, row.place or math.inf
+    return not (row.active or row.submitted), row.place or math.inf
 
 
 def columns(key: Key | None) -> tuple[Column, ...]:
@@ -109,6 +109,8 @@ def story(row: RunRow, now: float) -> Content:
         parts.append(where_line(row.imported))
     if row.distrust:
         parts.append(sentence(f"{row.distrust}: it is only shown, nothing is done with it."))
+    if row.waiting or (row.active and row.job):
+        parts.append(join(("slurm  ", "$muted"), plain(row.waiting or f"job {row.job}")))
     if row.place:
         parts.append(next_line("it starts when its device is free; R starts it now"))
     elif row.error is not None:

@@ -56,6 +56,11 @@ BASICS = section(
         "Lets a model run Python code that came with its files. Needed for a few architectures "
         "only; that code can do anything on this machine, so read it first.",
     ),
+    (
+        *("slurm", "Job of Slurm's", "", "unset, or {partition: gpu}"),
+        "Where it is set, a launch submits the run to a cluster's queue instead of training here. "
+        "The keys are sbatch's long options; setup holds lines of shell such as module load cuda.",
+    ),
 )
 """What the recipe is called and which model it trains."""
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from workbench.base.problems import Problem, ProblemError
+from workbench.run.slurm.nodes import starter
 
 SSH_VARIABLE = "DPO_WORKBENCH_SSH"
 """The ssh to use, with its options, as GIT_SSH_COMMAND is for git: `ssh -F FILE`."""
@@ -42,8 +43,7 @@ def remote_command(
     if path := environ.get("PYTHONPATH"):
         there = ["env", f"PYTHONPATH={path}", *there]
     if environ.get(SLURM_VARIABLE) and not environ.get(SSH_VARIABLE):
-        step = ["--nodes=1", "--ntasks=1", "--overlap", "--unbuffered", "--quiet"]
-        return ["srun", *step, f"--nodelist={host}", *there]
+        return [*starter(host), *there]
     try:
         ssh = shlex.split(environ.get(SSH_VARIABLE, "")) or ["ssh"]
     except ValueError as error:

@@ -251,10 +251,14 @@ def _summary(checked: Checked, looks: Looks) -> Content:
     recipe = checked.recipe
     if recipe is None:
         return plain("This recipe cannot be read.", style="$error")
+    from workbench.recipe.slurm_section import section_words
+
+    job = section_words(recipe)
     rows = [
         plain(recipe.title, style="bold"),
         join(("model  ", "$muted"), plain(recipe.model or "none given")),
         *([plain(f"starts from {checked.start}")] if checked.start else []),
+        *([join(("slurm  ", "$muted"), plain(f"a job: {job}"))] if job else []),
         *totals_lines(checked),
         data_line(checked, looks),
         *(line for line in (memory_line(checked.totals), time_line(checked)) if line),

@@ -323,7 +323,8 @@ class MonitorScreen(ChartScreen):
         """What cannot be done now is dim in the footer."""
         view = self._view
         if action == "stop":
-            return True if view is not None and view.row.active else None
+            at_hand = view is not None and (view.row.active or view.row.submitted)
+            return True if at_hand else None
         if action == "resume":
             return True if view is not None and view.row.resumable else None
         if action == "stage":

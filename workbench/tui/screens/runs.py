@@ -264,11 +264,11 @@ class RunsScreen(WorkbenchScreen):
         if row.imported and action in NEED_WEIGHTS:
             return False if action == "queue" else None
         allowed = {
-            "active": row.active or row.place > 0,
+            "active": row.active or row.submitted or row.place > 0,
             "waiting": row.place > 0,
             "queueable": row.place > 0 or row.resumable,
             "resumable": row.resumable,
-            "ended": not row.active,
+            "ended": not row.active and not row.submitted,
         }
         if needed in ("waiting", "queueable") and not allowed[needed]:
             return False
