@@ -27,7 +27,12 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def make_trainer(
-    model: Any, folder: Path, kind: str, settings: dict[str, Any], lora_dropout: float = 0.0
+    model: Any,
+    folder: Path,
+    kind: str,
+    settings: dict[str, Any],
+    lora_dropout: float = 0.0,
+    count: int = 6,
 ) -> Any:
     """TRL's trainer on the tiny model, with an adapter that has learned something."""
     import torch
@@ -38,12 +43,12 @@ def make_trainer(
 
     defaults = {"per_device_train_batch_size": 6, "gradient_checkpointing": False}
     fixed = {"use_cpu": True, "bf16": False, "report_to": "none", "disable_tqdm": True}
-    rows = [KINDS[kind](row) for row in preference_rows(6)]
+    rows = [KINDS[kind](row) for row in preference_rows(count)]
     targets = ["q_proj", "v_proj"]
     lora = LoraConfig(r=4, target_modules=targets, lora_dropout=lora_dropout, task_type="CAUSAL_LM")
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
-        args=SFTConfig(output_dir=str(folder), **fixed, **{**defaults, **settings}),
+        args=SFTConfig(output_dir=str(folder), **{**fixed, **defaults, **settings}),
         train_dataset=Dataset.from_list(rows),
         processing_class=AutoTokenizer.from_pretrained(model),
         peft_config=lora,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,76 @@ def test_other_weights_have_another_file(
     assert name() != first
     assert reference_file(causal_model(model), "org/unknown", tmp_path) is None
     assert reference_file(causal_model(model).to(torch.bfloat16), str(folder), None) is None
+
+
+class Peers:
+    """Processes as threads that hand each other their values, as gloo would.
+
+    Attributes:
+        size: How many there are.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.barrier = threading.Barrier(size, timeout=60)
+        self.values: list[Any] = [None] * size
+
+    def world(self, rank: int, local_rank: int) -> Any:
+        """One of them."""
+        from workbench.worker.world import World
+
+        peers = self
+
+        class Peer(World):
+            def gather(self, value: Any) -> list[Any]:
+                peers.values[rank] = value
+                peers.barrier.wait()
+                found = list(peers.values)
+                peers.barrier.wait()
+                return found
+
+            def share(self, value: Any) -> Any:
+                return self.gather(value)[0]
+
+        return Peer(rank, self.size, local_rank)
+
+
+@pytest.mark.parametrize("hosts", ["one", "two that share a disk", "two with a disk each"])
+def test_processes_tell_each_other_and_one_of_each_host_writes(hosts: str, tmp_path: Path) -> None:
+    """A row that two have scored counts as the first one has it, in memory and on the disk."""
+    import torch
+
+    from workbench.worker.reference_scores import ReferenceScores
+
+    apart = hosts == "two with a disk each"
+    peers = Peers(4)
+    places = {0: (0, 0), 1: (0, 1), 2: (1, 0), 3: (1, 1)}
+    files = [tmp_path / str(host if apart else 0) / "x.scores" for host, _ in places.values()]
+    every = [
+        ReferenceScores(files[rank], peers.world(rank, rank if hosts == "one" else local))
+        for rank, (_, local) in places.items()
+    ]
+
+    def work(rank: int) -> None:
+        for save in range(3):
+            if rank != save:
+                every[rank].put(bytes([save, rank]) * 8, torch.full((3,), float(rank)))
+            every[rank].put(bytes([save, 99]) * 8, torch.full((2,), float(rank)))
+            every[rank].save()
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    expected = every[0].known
+    assert len(expected) == 12
+    for scores in every:
+        assert scores.known.keys() == expected.keys()
+        assert all(torch.equal(scores.known[key], expected[key]) for key in expected)
+    assert torch.equal(expected[bytes([1, 99]) * 8], torch.zeros(2))
+    for file in set(files):
+        kept = ReferenceScores(file)
+        assert all(torch.equal(kept.known[key], expected[key]) for key in expected)
+        record = 24 * 12 + 4 * (9 * 3 + 3 * 2)
+        assert file.stat().st_size == record

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from workbench.base.files import json_safe, write_atomic
+from workbench.run.shared_checkpoints import is_whole_part, training_files
 
 if TYPE_CHECKING:
     from workbench.run.directory import RunDirectory
@@ -87,9 +88,9 @@ def verify(folder: Path, *, root: Path | None = None, deep: bool = False) -> str
         manifest = read_manifest(folder)
         if manifest is not None:
             _compare(folder, manifest, deep)
-        required = required_files(folder)
+        required = required_files(folder, manifest)
         for name in required:
-            _require(folder / name)
+            _require(folder, name)
             if manifest is not None and name not in manifest["files"]:
                 return f"{name} is not in its {MANIFEST}"
         if manifest is None or deep:
@@ -113,19 +114,19 @@ def _refuse_links(folder: Path, root: Path) -> None:
             raise DamagedError(f"{path.name} is a link to a place outside of the run")
 
 
-def required_files(folder: Path) -> list[str]:
+def required_files(folder: Path, manifest: Mapping[str, Any] | None = None) -> list[str]:
     """Names of the files without which a checkpoint is none."""
-    random_states = sorted(file.name for file in folder.glob("rng_state*.pth"))
     whole_model = sorted(file.name for file in folder.glob("model*.safetensors"))
     weights = whole_model or [ADAPTER_WEIGHTS, ADAPTER_CONFIG]
-    return [STATE, "optimizer.pt", "scheduler.pt", *(random_states or ["rng_state.pth"]), *weights]
+    return [STATE, *training_files(folder, manifest), *weights]
 
 
-def _require(file: Path) -> None:
+def _require(folder: Path, name: str) -> None:
+    file = folder / name
     if not file.is_file():
-        raise DamagedError(f"{file.name} is missing")
+        raise DamagedError(f"{name} is missing")
     if file.stat().st_size == 0:
-        raise DamagedError(f"{file.name} is empty")
+        raise DamagedError(f"{name} is empty")
 
 
 def _check_state(folder: Path) -> None:
@@ -196,6 +197,8 @@ def check_structure(file: Path) -> None:
             whole = False
         if not whole:
             raise DamagedError(f"{file.name} is damaged")
+    elif is_whole_part(file) is False:
+        raise DamagedError(f"{file.name} is damaged")
 
 
 def _check_safetensors(file: Path) -> None:

@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from workbench.worker.sharding import is_part
+from workbench.worker.world import World
+
 NORM_TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 0.02, torch.float16: 0.004}
 
 
@@ -22,22 +25,30 @@ def apply(function: type[torch.autograd.Function], *inputs: Any) -> torch.Tensor
     return result
 
 
-def fuse(model: Any) -> list[Any]:
+def fuse(model: Any, world: World | None = None, on: str = "") -> list[Any]:
     """Let the LoRA layers and RMSNorms of a model compute in one operation where they can.
+
+    Args:
+        world: The processes that train together; all do as rank 0 finds.
+        on: The kind of device that the model will compute on, empty for the one it is on.
 
     Returns:
         The modules that do so now; `del module.forward` undoes it.
     """
-    changed = []
-    for module in model.modules():
+    ways = {}
+    for name, module in model.named_modules():
         if "forward" in vars(module):
             continue
         if _is_plain_lora(module):
-            module.forward = types.MethodType(_lora_forward, module)
-        elif _is_plain_norm(module):
-            module.forward = types.MethodType(_norm_forward, module)
-        else:
-            continue
+            ways[name] = "lora"
+        elif _is_plain_norm(module, on):
+            ways[name] = "norm"
+    if world is not None:
+        ways = world.share(ways)
+    changed = []
+    for name, way in ways.items():
+        module = model.get_submodule(name)
+        module.forward = types.MethodType(_lora_forward if way == "lora" else _norm_forward, module)
         changed.append(module)
     return changed
 
@@ -55,7 +66,8 @@ def _is_plain_lora(module: Any) -> bool:
 def _lora_forward(self: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     base = self.base_layer
     names = [name for name in self.active_adapters if name in self.lora_A]
-    usual = args or kwargs or self.merged or len(names) > 1
+    usual = args or kwargs or self.merged or len(names) > 1 or is_part(base.weight)
+    usual = usual or any(is_part(self.lora_A[name].weight) for name in names)
     if usual or torch.is_autocast_enabled(x.device.type):
         result: torch.Tensor = type(self).forward(self, x, *args, **kwargs)
         return result
@@ -115,12 +127,13 @@ class LoraLinear(torch.autograd.Function):
         return for_x, for_dropped, None, None, for_down, for_up, None
 
 
-def _is_plain_norm(module: Any) -> bool:
+def _is_plain_norm(module: Any, on: str) -> bool:
     """Whether a module is x / rms(x) * weight, found by trying it."""
     weight, epsilon = getattr(module, "weight", None), getattr(module, "variance_epsilon", None)
     if not type(module).__name__.endswith("RMSNorm") or weight is None or epsilon is None:
         return False
-    if weight.requires_grad or weight.dim() != 1 or weight.device.type != "cpu":
+    on_cpu = weight.device.type == "cpu" and on in ("", "cpu")
+    if weight.requires_grad or weight.dim() != 1 or not on_cpu:
         return False
     seeded = torch.Generator().manual_seed(0)
     x = torch.randn((4, weight.shape[0]), generator=seeded).to(weight.dtype) * 3

@@ -17,7 +17,9 @@ from workbench.worker.frozen_layers import fuse
 from workbench.worker.packed_attention import ATTENTION, packed_attention
 from workbench.worker.packed_layout import Layout, lay_pairs, lay_rows
 from workbench.worker.reference_scores import ReferenceScores, is_reference_pass, row_key
+from workbench.worker.sharding import engine_reason, is_sharded, whole
 from workbench.worker.token_scores import TokenScores
+from workbench.worker.world import World
 
 KNOWN = {"input_ids", "attention_mask", "labels", "fused_lm_head", "use_cache", "return_dict"}
 CHECKED_ROWS, CHECKED_AMONG = 2, 32
@@ -27,30 +29,40 @@ TOLERANCE_16_BIT = 0.2
 for likely and unlikely ones; a wrong mask or position 0.3 to 30."""
 
 
-def use_packed_rows(trainer: Any, stage: str, scores: ReferenceScores | None = None) -> str:
+def use_packed_rows(
+    trainer: Any,
+    stage: str,
+    scores: ReferenceScores | None = None,
+    world: World | None = None,
+) -> str:
     """Let a trainer score its rows packed, if its model can and the numbers agree.
 
     Args:
         scores: Where the numbers of DPO's reference are kept; None computes them each time, as
             TRL does.
+        world: This process among those that train together. Rank 0 decides for all of them: with
+            FSDP it may be the only one that has read the weights yet.
 
     Returns:
         Why TRL's own path stays, empty where rows are packed from now on.
     """
+    world = world or World()
     model = causal_model(trainer.model)
     config = model.config.get_text_config()
-    reason = (
+    reason: str = world.share(
         trainer_reason(trainer, stage)
         or layers_reason(config, trainer.args.max_length)
         or supports(model)
     )
     if not reason:
         usual, attention = model.forward, model.config._attn_implementation
-        before = first_scores(trainer)
-        changed = install(model, stage, outputs_of(trainer, stage), scores)
+        before = first_scores(trainer) if world.rank == 0 else None
+        on = trainer.accelerator.device.type
+        changed = install(model, stage, outputs_of(trainer, stage), scores, world, on)
         # What TRL's path took for it is more than a step of the packed one needs.
         machine.give_back_memory()
-        difference = logit_error(first_scores(trainer), before)
+        found = None if before is None else logit_error(first_scores(trainer), before)
+        difference = world.share(found)
         if difference <= TOLERANCES.get(model.dtype, TOLERANCE_16_BIT):
             if scores is not None:
                 trainer.add_callback(scores)
@@ -74,8 +86,8 @@ def trainer_reason(trainer: Any, stage: str) -> str:
         return "there are no rows"
     if getattr(trainer, "_is_vision_dataset", False):
         return "its data holds images"
-    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
-        return "its weights are spread over processes"
+    if reason := engine_reason(trainer):
+        return reason
     if trainer.args.torch_compile:
         return "torch_compile is on, which would compile for each layout of a batch anew"
     # LoRA's dropout acts on each token alone, so that SFT can have it; in DPO it would act on a
@@ -174,14 +186,20 @@ def supports(model: Any) -> str:
 
 
 def install(
-    model: Any, stage: str, outputs: tuple[str, ...], scores: ReferenceScores | None = None
+    model: Any,
+    stage: str,
+    outputs: tuple[str, ...],
+    scores: ReferenceScores | None = None,
+    world: World | None = None,
+    on: str = "",
 ) -> list[Any]:
     """Let a model with TRL's fused head score its rows packed.
 
     Args:
         model: A causal language model, without its PEFT wrapper, after `add_fused_lm_head`.
         outputs: The fields of TRL's `FusedCausalLMOutput` that the trainer asks for.
-        stage, scores: See `use_packed_rows`.
+        stage, scores, world: See `use_packed_rows`.
+        on: The kind of device that the model will compute on, empty for the one it is on.
 
     Returns:
         The modules inside it that have got another forward.
@@ -205,7 +223,7 @@ def install(
         return score_rows(self, layout, batch[0], batch[2], outputs)
 
     model.forward = types.MethodType(functools.wraps(usual)(forward), model)
-    return fuse(model)
+    return fuse(model, world, on)
 
 
 def score_reference(
@@ -225,12 +243,18 @@ def score_reference(
     missing = [
         row for row in range(count) if not {keys[row], keys[count + row]} <= scores.known.keys()
     ]
-    if missing:
-        rows = [*missing, *(count + row for row in missing)]
+    asks = bool(missing)
+    if scores.world.is_shared and is_sharded(model):
+        # Layers that are gathered from all processes compute in all of them or in none.
+        asks = scores.world.any(asks)
+    if asks:
+        pairs = missing or [0]
+        rows = [*pairs, *(count + row for row in pairs)]
         batch = input_ids[rows], attention_mask[rows], labels[rows]
         found = score_rows(model, lay_pairs(*batch), batch[0], batch[2], ("log_probs",)).log_probs
         for row, values in zip(rows, found, strict=True):
-            scores.put(keys[row], values[asked[row]])
+            if missing:
+                scores.put(keys[row], values[asked[row]])
     log_probs = torch.zeros(asked.shape, dtype=torch.float32, device=labels.device)
     known = torch.cat([scores.known[key] for key in keys]).to(labels.device)
     log_probs.masked_scatter_(asked, known)
@@ -261,7 +285,7 @@ def score_rows(
     predictors = hidden[layout.places[:, :-1][asked]]
     found = TokenScores.apply(  # type: ignore[no-untyped-call]
         predictors,
-        head.weight,
+        whole(head.weight),
         labels[:, 1:][asked],
         logit_scale(model.config.get_text_config()),
         torch.is_grad_enabled() and predictors.requires_grad,

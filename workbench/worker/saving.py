@@ -25,6 +25,7 @@ from workbench.run.checkpoints import (
     write_manifest,
 )
 from workbench.run.directory import RunDirectory
+from workbench.run.shared_checkpoints import saved_ranks
 from workbench.run.space import folder_bytes, free_bytes, megabytes
 from workbench.worker.model import read_config
 from workbench.worker.run_writer import RunWriter
@@ -125,7 +126,8 @@ class Saver:
 
     def _complete(self, folder: Path) -> None:
         """Write the manifest, then delete older checkpoints."""
-        write_manifest(folder, {**self.facts(), **self._settings})
+        ranks = saved_ranks(folder)
+        write_manifest(folder, {**self.facts(), **self._settings, "ranks": ranks})
         best = self.trainer.state.best_model_checkpoint
         keep = (folder, Path(best)) if best else (folder,)
         limit = self.trainer.args.save_total_limit

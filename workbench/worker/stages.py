@@ -30,6 +30,7 @@ from workbench.worker.resuming import restore_end, restore_token_count
 from workbench.worker.run_writer import DivergedError, RunWriter, StopRequested
 from workbench.worker.saving import Saver
 from workbench.worker.scoring import score_labelled_positions_only
+from workbench.worker.sharding import save_adapters_alone
 from workbench.worker.stage_config import StageConfig, check_steps, parse_config
 from workbench.worker.trainers import Start, make_trainer
 from workbench.worker.world import World
@@ -123,6 +124,7 @@ class StageRun:
             eval_dataset=data.evaluation,
             callbacks=[*self.answerers(prompts), self.callback],
         )
+        save_adapters_alone(trainer)
         if recipe.shared_prefix:
             self.pack_rows(trainer)
         self.saver = Saver(self.run, self.writer, self.stage, trainer, self.world)
@@ -176,10 +178,13 @@ class StageRun:
             models = self.writer.record().models_folder
             cache = Path(models).parent if models else None
             base = self.config.model.model_name_or_path
+            model, device = causal_model(trainer.model), trainer.accelerator.device.type
             precision = f"{trainer.accelerator.mixed_precision} {self.config.training.tf32}"
-            file = reference_file(causal_model(trainer.model), base, cache, precision)
-            scores = ReferenceScores(file)
-        reason = use_packed_rows(trainer, self.stage, scores)
+            if device != model.device.type:
+                precision += f" {device}"
+            file = reference_file(model, base, cache, precision, self.world)
+            scores = ReferenceScores(file, self.world)
+        reason = use_packed_rows(trainer, self.stage, scores, self.world)
         self.packed = f"TRL's own path: {reason}" if reason else PACKED[self.stage]
         if reason:
             self.writer.note(f"{self.stage} trains by TRL's own, slower path: {reason}.")

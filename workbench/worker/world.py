@@ -120,6 +120,16 @@ class World:
         distributed.broadcast_object_list(box, src=0, group=self._gloo())
         return box[0]
 
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's value, in the order of their ranks; anything that can be pickled."""
+        if not self.is_shared:
+            return [value]
+        from torch import distributed
+
+        found = [None] * self.size
+        distributed.all_gather_object(found, value, group=self._gloo())
+        return found
+
     def wait(self) -> None:
         """Go on when all have come here."""
         self.any(False)
