@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,12 +16,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from debian_packages import missing, program
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 PACKAGES = ("slurm-wlm", "munge")
-SBIN = "/usr/sbin:/sbin"
 START_SECONDS = 30.0
-INSTALL_SECONDS = 600.0
 NODES = ("n1", "n2")
 CONFIG = """\
 ClusterName=trial
@@ -95,7 +93,7 @@ class Cluster:
         self._await(self._is_idle, "the nodes")
 
     def _begin(self, name: str, *arguments: str) -> None:
-        path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SBIN}")
+        path = program(name)
         assert path is not None
         with (self.folder / "log" / f"{name}-{len(self._daemons)}.out").open("wb") as log:
             self._daemons.append(
@@ -187,36 +185,11 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def missing() -> str:
-    """Why no cluster can be made here; empty where one can. Installs what lacks on a CI machine."""
-    if os.geteuid() != 0:
-        return "slurmd and munged need root here"
-    path = f"{os.environ.get('PATH', '')}:{SBIN}"
-    if all(shutil.which(name, path=path) for name in DAEMONS):
-        return ""
-    if os.environ.get("CI") != "true":
-        return f"no {', '.join(DAEMONS)}: install {' '.join(PACKAGES)}"
-    if shutil.which("apt-get") is None:
-        return f"no {', '.join(DAEMONS)}, and no apt-get to install them with"
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (
-        ["apt-get", "-qq", "update"],
-        ["apt-get", "-qq", "-y", "install", "--no-install-recommends", *PACKAGES],
-    ):
-        try:
-            done = subprocess.run(
-                command, env=quiet, capture_output=True, timeout=INSTALL_SECONDS, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return f"{' '.join(command)} took more than {INSTALL_SECONDS:.0f} s"
-        if done.returncode:
-            return f"{' '.join(command)} failed: {done.stderr.decode(errors='replace')[-300:]}"
-    return ""
-
-
 def running_cluster(folder: Path) -> Iterator[Cluster]:
     """A cluster that is there while a fixture yields it; skips the test where none can be."""
-    if reason := missing():
+    if os.geteuid() != 0:
+        pytest.skip("no Slurm to test with: slurmd and munged need root here")
+    if reason := missing(DAEMONS, PACKAGES):
         pytest.skip(f"no Slurm to test with: {reason}")
     cluster = Cluster(folder)
     try:

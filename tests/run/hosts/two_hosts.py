@@ -14,11 +14,14 @@ from typing import Any
 
 import psutil
 import pytest
+from debian_packages import missing, program
 
 ROOT = Path(__file__).parents[3]
 WAIT_SECONDS = 150.0
 ADDRESSES = {"hosta": "10.77.0.1", "hostb": "10.77.0.2"}
 PORT = 22
+PROGRAMS = ("ip", "nsenter", "unshare", "ssh", "ssh-keygen", "sshd")
+PACKAGES = ("iproute2", "util-linux", "openssh-client", "openssh-server")
 REAPER = (
     "import os, signal\n"
     "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})\n"
@@ -167,7 +170,7 @@ class TwoHosts:
             f"AuthorizedKeysFile {self.folder}/authorized_keys\nUsePAM no\nStrictModes no\n"
             "PasswordAuthentication no\nPidFile none\nPermitRootLogin yes\n"
         )
-        sshd = shutil.which("sshd") or "/usr/sbin/sshd"
+        sshd = program("sshd") or "sshd"
         self.b.run("mkdir", "-p", "/run/sshd")
         done = self.b.run(sshd, "-f", str(config), "-E", str(self.folder / "sshd.log"))
         assert done.returncode == 0, done.stderr
@@ -192,12 +195,8 @@ def two_hosts(folder: Path) -> Iterator[TwoHosts]:
     """Two hosts for a while; skips the test where they cannot be made."""
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root")
-    missing = [name for name in ("ip", "nsenter", "unshare", "ssh", "ssh-keygen") if not
-               shutil.which(name)]  # fmt: skip
-    if not shutil.which("sshd") and not Path("/usr/sbin/sshd").exists():
-        missing.append("sshd")
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
+    if reason := missing(PROGRAMS, PACKAGES):
+        pytest.skip(f"no two hosts to test with: {reason}")
     probe = f"probe-{os.getpid()}"
     try:
         ip("netns", "add", probe)
