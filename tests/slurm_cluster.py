@@ -162,14 +162,15 @@ class Cluster:
         return done.stdout
 
     def let_begin(self, job: str) -> None:
-        """Let a requeued job begin at once; Slurm makes it wait for two minutes."""
+        """Let a requeued job begin soon; Slurm makes it wait for two minutes."""
         deadline = time.monotonic() + START_SECONDS
         asked = ("squeue", "--noheader", "--format=%T %r", f"--jobs={job}")
         # Before that what is left of the last attempt is still being ended.
         while self.command(*asked) != "PENDING BeginTime\n":
             assert time.monotonic() < deadline, f"job {job} was not requeued"
             time.sleep(0.1)
-        self.command("scontrol", "update", f"JobId={job}", "StartTime=now")
+        # In the second of its end slurmd would take the new start for the old one.
+        self.command("scontrol", "update", f"JobId={job}", "StartTime=now+2")
 
     def forget_jobs(self) -> None:
         """Cancel whatever is queued or runs, and wait until it is gone."""

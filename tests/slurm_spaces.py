@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from slurm_cluster import NODES, Cluster, missing
 from two_hosts import ADDRESSES, ROOT, Host, Pair, skip_without_spaces
@@ -58,6 +59,23 @@ class TwoNodes(Cluster):
     def host(self, node: str) -> Host:
         """The machine of a node."""
         return self._hosts[node]
+
+    def begin_node(self, node: str) -> None:
+        self._daemons = [daemon for daemon in self._daemons if daemon.poll() is None]
+        super().begin_node(node)
+
+    def crash(self, node: str) -> None:
+        """End all that runs on a node, at once."""
+        for process in self._hosts[node].processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+    def set(self, name: str, value: object) -> None:
+        """Change a line of the configuration."""
+        lines = self.config.read_text().splitlines()
+        others = [line for line in lines if not line.startswith(f"{name}=")]
+        self.config.write_text("\n".join([f"{name}={value}", *others]) + "\n")
+        self.command("scontrol", "reconfigure")
 
     def workbench(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run `dpo-workbench WORDS` on n1."""

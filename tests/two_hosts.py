@@ -82,6 +82,18 @@ class Host:
             cwd=ROOT,
         )
 
+    def processes(self) -> list[psutil.Process]:
+        """All that runs on this host, without its first process."""
+        mine = self._space_of(self._init)
+        every = [process for process in psutil.process_iter() if process.pid != self._init]
+        return [process for process in every if self._space_of(process.pid) == mine]
+
+    @staticmethod
+    def _space_of(pid: int) -> str:
+        with contextlib.suppress(OSError):
+            return str(Path(f"/proc/{pid}/ns/pid").readlink())
+        return ""
+
     @contextlib.contextmanager
     def covered(self, place: Path, *, by: Path | None = None) -> Iterator[None]:
         """Let this host alone see another file at a place, or an empty folder without `by`."""

@@ -157,5 +157,102 @@ def test_two_nodes_train_as_one_process_does(
     assert found == pytest.approx(alone, abs=1e-5)
     ranks = [json.loads((run.path / "ranks" / f"{n}.json").read_text()) for n in (0, 1)]
     assert [rank["host"] for rank in ranks] == ["n1", "n2"]
-    nodes.await_nodes()
-    nodes.command("squeue", "--noheader", "--states=running")
+    wait_until(lambda: not nodes.command("squeue", "--noheader"), "the job's end", 30)
+
+
+def test_a_stop_leaves_one_checkpoint_and_resume_goes_on(
+    nodes: TwoNodes, begin_job: Begin, alone: dict[int, float]
+) -> None:
+    run = begin_job()
+    reach(run, 5)
+    done = nodes.workbench("stop", run.id)
+    assert done.returncode == 0, done.stderr
+    last = end(run)
+    assert last["state"] == "stopped", said(run)
+    chosen = choose(run, "sft")
+    assert chosen.folder is not None
+    assert chosen.skipped == ()
+    assert step_of(chosen.folder) == last["step"]
+    assert go_on(nodes, run)["slurm_job"] != last["slurm_job"]
+    assert losses(run) == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_job_near_its_limit_goes_on_by_itself(
+    nodes: TwoNodes, begin_job: Begin, alone: dict[int, float]
+) -> None:
+    run = begin_job()
+    reach(run, 5)
+    job = record(run)["slurm_job"]
+    nodes.command("scancel", "--batch", "--signal=USR1", job)
+    wait_until(lambda: record(run)["state"] == "queued", f"the queue: {said(run)}")
+    wait_until(lambda: not at_work(run), f"the last process: {at_work(run)}", 40)
+    nodes.let_begin(job)
+    last = end(run)
+    assert (last["state"], last["slurm_job"]) == ("finished", job), said(run)
+    assert losses(run) == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_node_that_is_cut_off_ends_the_run_with_its_name(
+    nodes: TwoNodes, begin_job: Begin, alone: dict[int, float]
+) -> None:
+    run = begin_job()
+    reach(run, 5)
+    began = time.monotonic()
+    with cut_off(nodes):
+        last = end(run)
+    print(f"from the pulled cable to the end record and no process: {time.monotonic() - began:.1f}")
+    assert last["state"] == "failed", said(run)
+    assert "host n2 is lost: nothing was heard of it for" in last["error"]["what"]
+    assert "On nodes that Slurm chooses: dpo-workbench resume" in last["error"]["next_step"]
+    assert choose(run, "sft").folder is not None
+    go_on(nodes, run)
+    assert losses(run) == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_node_that_dies_ends_the_run_with_its_name(
+    nodes: TwoNodes, begin_job: Begin, alone: dict[int, float]
+) -> None:
+    run = begin_job()
+    reach(run, 5)
+    began = time.monotonic()
+    nodes.crash("n2")
+    last = end(run)
+    print(f"from the dead node to the end record and no process: {time.monotonic() - began:.1f}")
+    assert last["state"] in ("failed", "killed"), said(run)
+    assert "n2" in last["error"]["what"]
+    assert choose(run, "sft").folder is not None
+    nodes.begin_node("n2")
+    go_on(nodes, run)
+    assert losses(run) == pytest.approx(alone, abs=1e-5)
+
+
+def test_slurm_requeues_a_run_whose_node_it_misses_first(
+    nodes: TwoNodes, begin_job: Begin, alone: dict[int, float]
+) -> None:
+    nodes.set("SlurmdTimeout", 10)
+    try:
+        run = begin_job(DPO_WORKBENCH_HOST_SILENCE="120")
+        reach(run, 5)
+        job, began = record(run)["slurm_job"], time.monotonic()
+        state = ("squeue", "--noheader", "--format=%T", f"--jobs={job}")
+        with cut_off(nodes):
+            wait_until(lambda: nodes.command(*state).strip() == "PENDING", "the requeue")
+            print(f"from the pulled cable to the requeue: {time.monotonic() - began:.1f}")
+            assert status(nodes, run)["state"] == "queued"
+            assert choose(run, "sft").folder is not None
+        nodes.let_begin(job)
+        last = end(run)
+    finally:
+        nodes.set("SlurmdTimeout", 300)
+    assert (last["state"], last["slurm_job"]) == ("finished", job), said(run)
+    assert losses(run) == pytest.approx(alone, abs=1e-5)
+
+
+@contextlib.contextmanager
+def cut_off(nodes: TwoNodes) -> Iterator[None]:
+    """The cable between the nodes is pulled."""
+    nodes.host("n2").link("down")
+    try:
+        yield
+    finally:
+        nodes.host("n2").link("up")
