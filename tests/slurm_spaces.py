@@ -1,6 +1,6 @@
 """A Slurm cluster of two machines, n1 and n2, that are made of namespaces.
 
-n1 has the controller. What the two share is the files of this machine, and with them munge's socket.
+n1 has the controller. What the two share is this machine's files, and with them munge's socket.
 """
 
 from __future__ import annotations
@@ -69,6 +69,14 @@ class TwoNodes(Cluster):
         for process in self._hosts[node].processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
+
+    def restart_daemon(self, node: str) -> None:
+        """Start a node's daemon anew, so that the controller hears of the node at once."""
+        daemons = [one for one in self._hosts[node].processes() if one.name() == "slurmd"]
+        for process in daemons:
+            process.terminate()
+        psutil.wait_procs(daemons, timeout=10)
+        self.begin_node(node)
 
     def set(self, name: str, value: object) -> None:
         """Change a line of the configuration."""

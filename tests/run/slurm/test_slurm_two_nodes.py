@@ -177,6 +177,19 @@ def test_a_stop_leaves_one_checkpoint_and_resume_goes_on(
     assert losses(run) == pytest.approx(alone, abs=1e-5)
 
 
+def test_a_plain_scancel_leaves_a_checkpoint(nodes: TwoNodes, begin_job: Begin) -> None:
+    """It signals all that the job has on both nodes, srun and the agent behind it too."""
+    run = begin_job()
+    reach(run, 5)
+    nodes.command("scancel", record(run)["slurm_job"])
+    last = end(run)
+    assert last["state"] == "stopped", said(run)
+    chosen = choose(run, "sft")
+    assert chosen.folder is not None
+    assert chosen.skipped == ()
+    assert step_of(chosen.folder) == last["step"]
+
+
 def test_a_job_near_its_limit_goes_on_by_itself(
     nodes: TwoNodes, begin_job: Begin, alone: dict[int, float]
 ) -> None:
@@ -241,6 +254,7 @@ def test_slurm_requeues_a_run_whose_node_it_misses_first(
             assert status(nodes, run)["state"] == "queued"
             assert choose(run, "sft").folder is not None
         nodes.let_begin(job)
+        wait_until(lambda: record(run)["state"] not in ENDS, f"the new start: {said(run)}")
         last = end(run)
     finally:
         nodes.set("SlurmdTimeout", 300)
@@ -250,9 +264,11 @@ def test_slurm_requeues_a_run_whose_node_it_misses_first(
 
 @contextlib.contextmanager
 def cut_off(nodes: TwoNodes) -> Iterator[None]:
-    """The cable between the nodes is pulled."""
+    """The cable between the nodes is pulled, until the node is put to work again."""
     nodes.host("n2").link("down")
     try:
         yield
     finally:
         nodes.host("n2").link("up")
+        # Slurm would look after it in a minute or two.
+        nodes.restart_daemon("n2")
