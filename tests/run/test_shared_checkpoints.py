@@ -95,6 +95,10 @@ def test_a_manifest_tells_which_processes_have_saved(tmp_path: Path) -> None:
     assert verify(other) == "rng_state_0.pth is missing"
     write_manifest(other, {"step": 8, "ranks": [2, 3]})
     assert verify(other, deep=True) == ""
+    (other / "rng_state_2.pth").unlink()
+    assert verify(other) == "rng_state_2.pth is missing"
+    write_manifest(other, {"step": 8, "ranks": [3]})
+    assert verify(other, deep=True) == ""
 
 
 def test_one_process_of_fsdp_has_one_random_state(tmp_path: Path) -> None:

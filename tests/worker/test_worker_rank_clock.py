@@ -13,22 +13,10 @@ from typing import Any
 
 import pytest
 import torch
+from worker_helpers import Clock
 
 from workbench.run.rank_figures import FIGURES
 from workbench.worker.rank_clock import COLLECTIVES, GradientTimer, RankClock, step_clock
-
-
-class Clock:
-    """A clock that goes on when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def work(self, seconds: float) -> None:
-        self.now += seconds
 
 
 class DataParallel:

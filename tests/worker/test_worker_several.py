@@ -140,6 +140,7 @@ def check_checkpoint(run: RunDirectory) -> None:
     assert processes_of(run) == []
 
 
+@pytest.mark.long
 def test_a_kill_ends_all_at_once(several: Any) -> None:
     run = several(batch=2, stages=("dpo",), steps=LONG)
     launch(run)
@@ -160,6 +161,7 @@ def test_a_stop_while_the_processes_start(several: Any) -> None:
     assert processes_of(run) == []
 
 
+@pytest.mark.long
 def test_a_diverged_run_says_so_once(several: Any) -> None:
     run = several(batch=2, stages=("dpo",), steps=20, more="max_grad_norm: 0\n")
     for file in (run.config("dpo"), run.recipe):

@@ -70,7 +70,9 @@ def train_steps(
     return found
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=() if way == "pairs" else pytest.mark.long) for way in WAYS]
+)
 def test_two_processes_equal_one_with_twice_the_batch(way: str, tiny: Path, tmp_path: Path) -> None:
     """Losses, gradients and metrics of every step; the same rows come together in a step."""
     one = train_steps(tmp_path, tiny, 1, **WAYS[way])
@@ -122,6 +124,7 @@ def alone(make: Callable[..., RunDirectory]) -> RunDirectory:
     return run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", SAVED_BY_FSDP)
 def test_a_sharded_run_is_stopped_and_goes_on_and_leaves_a_plain_adapter(
     layout: str,

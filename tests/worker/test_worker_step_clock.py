@@ -7,22 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from worker_helpers import Clock
 
 from workbench.worker.batch_counts import BatchCounts
 from workbench.worker.step_clock import KINDS, StepClock
-
-
-class Clock:
-    """A clock that goes on when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def work(self, seconds: float) -> None:
-        self.now += seconds
 
 
 class Event:

@@ -64,6 +64,19 @@ SECRETS = {
 """What a person may have in the environment when they start a run."""
 
 
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds
+
+
 class Witness:
     """What was seen of a run's processes from outside while they lived.
 

@@ -140,13 +140,13 @@ def _meeting(wish: LaunchWish, *, known: bool) -> Iterator[Problem]:
         hint = "Write the address of the machine of rank 0, or start with --hosts a,b."
         yield Problem(what, "main_process_ip", hint)
     elif wish.num_machines > 1 and address and not _is_known(address):
-        what = f"main_process_ip: {address} is no address, and no host of this name is known"
+        what = f"{address} is no address, and no host of this name is known"
         yield Problem(what, "main_process_ip", "Write the address of the machine of rank 0.")
     if port and wish.machine_rank == 0 and (fault := port_fault(port)):
         hint = "Choose another one, or 0 for any free one."
         if wish.num_machines > 1:
             hint = "Choose another one, the same on all machines."
-        yield Problem(f"main_process_port: {port} {fault}", "main_process_port", hint)
+        yield Problem(f"port {port} {fault}", "main_process_port", hint)
 
 
 def _is_known(address: str) -> bool:

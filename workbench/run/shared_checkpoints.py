@@ -78,10 +78,11 @@ def _deepspeed_files(folder: Path) -> list[str]:
 
 def _random_states(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     ranks = manifest.get("ranks")
-    if not isinstance(ranks, list) or not all(isinstance(rank, int) for rank in ranks):
-        ranks = list(range(1 + _last_rank(folder)))
-    if len(ranks) > 1 or (ranks and (folder / "rng_state_0.pth").exists()):
+    if isinstance(ranks, list) and ranks and all(isinstance(rank, int) for rank in ranks):
         return [f"rng_state_{rank}.pth" for rank in ranks]
+    last = _last_rank(folder)
+    if last > 0 or (folder / "rng_state_0.pth").exists():
+        return [f"rng_state_{rank}.pth" for rank in range(1 + last)]
     return ["rng_state.pth"]
 
 

@@ -115,7 +115,7 @@ class StageRun:
         self.check_stop()
         self.writer.progress(f"{self.stage}: loading {self.config.model.model_name_or_path}")
         recipe = load_recipe(self.run.recipe)
-        prompts = recipe.probe_prompts
+        prompts = self.prompts_to_ask(recipe.probe_prompts)
         trainer = make_trainer(
             self.config,
             self.start,
@@ -131,7 +131,7 @@ class StageRun:
         self.callback.measure(trainer)
         self.write_counts(data, trainer)
         self.check_stop()
-        if not self.start.weights and self.may_ask(prompts):
+        if prompts and not self.start.weights:
             self.writer.progress(f"{self.stage}: the base model answers the probe prompts")
             self.ask(trainer, prompts, "base")
         self.check_stop()
@@ -152,24 +152,27 @@ class StageRun:
         chosen = None
         if self.world.writes:
             chosen = checkpoints.pick_checkpoint(self.run, self.writer, self.stage, asked)
-        folder = self.world.share(str(chosen or ""))
-        return Path(folder) if folder else None
+        if chosen is not None and chosen.is_relative_to(self.run.path):
+            # Another host may have a run directory of its own.
+            chosen = chosen.relative_to(self.run.path)
+        shared = self.world.share(chosen)
+        return None if shared is None else self.run.path / shared
 
     def answerers(self, prompts: tuple[str, ...]) -> list[CheckpointAnswers]:
         """Who lets the checkpoints answer: one process, before the other callback, which takes
         the clock of the speed up again after a save."""
-        if not self.may_ask(prompts):
+        if not prompts:
             return []
         section = functools.partial(self.callback.clock_section, "save")
         return [CheckpointAnswers(self.writer, self.stage, prompts, self.budget, section)]
 
-    def may_ask(self, prompts: tuple[str, ...]) -> bool:
-        """Whether this process lets its weights answer prompts while it trains."""
+    def prompts_to_ask(self, prompts: tuple[str, ...]) -> tuple[str, ...]:
+        """Those that this process lets its weights answer while it trains: all, or none."""
         arguments = self.config.training
         if prompts and (self.world.spreads_weights or arguments.fsdp or arguments.deepspeed):
             self.writer.note(NO_ANSWERS)
-            return False
-        return bool(prompts) and self.world.writes
+            return ()
+        return prompts if self.world.writes else ()
 
     def pack_rows(self, trainer: Any) -> None:
         """Compute no padding, and a pair's prompt once, if the model can; say so if it cannot."""
@@ -285,7 +288,7 @@ class StageRun:
 
     def answer_probes(self, trainer: Any, prompts: tuple[str, ...]) -> bool:
         """Let the trained weights answer the probe prompts; False when a stop came before."""
-        if self.may_ask(prompts):
+        if prompts:
             self.writer.progress(f"{self.stage}: the tuned model answers the probe prompts")
             self.ask(trainer, prompts, self.stage)
         return not self.world.any(self.writer.stop_requested)

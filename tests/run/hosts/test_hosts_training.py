@@ -117,6 +117,7 @@ def test_two_hosts_train_as_one_does(begin: Begin, alone: dict[int, float]) -> N
     assert json.loads((run.path / "ranks" / "1.json").read_text())["host"] == "hostb"
 
 
+@pytest.mark.long
 def test_a_stop_leaves_one_checkpoint_and_resume_goes_on(
     hosts: TwoHosts, begin: Begin, alone: dict[int, float]
 ) -> None:
@@ -160,6 +161,7 @@ def test_the_cable_is_pulled(hosts: TwoHosts, begin: Begin, alone: dict[int, flo
     assert losses(run) == pytest.approx(alone, abs=1e-5)
 
 
+@pytest.mark.long
 def test_ssh_alone_is_killed_and_another_host_goes_on(
     hosts: TwoHosts, begin: Begin, alone: dict[int, float]
 ) -> None:
@@ -195,6 +197,7 @@ def test_ssh_alone_is_killed_and_another_host_goes_on(
     assert losses(run) == pytest.approx(alone, abs=1e-5)
 
 
+@pytest.mark.long
 def test_a_process_of_the_other_host_is_killed(hosts: TwoHosts, begin: Begin) -> None:
     run = begin("--hosts", "hosta,hostb")
     reach(run, 5)
@@ -205,6 +208,7 @@ def test_a_process_of_the_other_host_is_killed(hosts: TwoHosts, begin: Begin) ->
     assert "rank 1 on hostb was killed" in last["error"]["what"]
 
 
+@pytest.mark.long
 def test_the_agent_is_killed(hosts: TwoHosts, begin: Begin) -> None:
     run = begin("--hosts", "hosta,hostb")
     reach(run, 5)
@@ -221,6 +225,7 @@ def test_the_agent_is_killed(hosts: TwoHosts, begin: Begin) -> None:
     assert "host hostb is lost" in last["error"]["what"]
 
 
+@pytest.mark.long
 def test_hosts_that_share_no_files(hosts: TwoHosts, tiny: Path) -> None:
     path = write_tiny_recipe(hosts.folder / "both.yaml", tiny, steps=12, more="use_cpu: true\n")
     home = hosts.folder / "home"
@@ -249,6 +254,7 @@ def test_hosts_that_share_no_files(hosts: TwoHosts, tiny: Path) -> None:
     assert "train_runtime" in (run.path / "ranks" / "1.log").read_text()
 
 
+@pytest.mark.long
 def test_each_host_is_started_by_hand(
     hosts: TwoHosts, recipe: Path, begin: Begin, alone: dict[int, float]
 ) -> None:

@@ -131,6 +131,7 @@ def test_a_refused_run_leaves_no_directory(
     assert list_runs(home) == []
 
 
+@pytest.mark.long
 def test_a_controller_that_is_gone_is_told_once(
     submit: Submit, capsys: pytest.CaptureFixture[str], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, cluster: Cluster,
@@ -194,6 +195,7 @@ async def test_the_app_shows_why_a_run_waits(recipe: Path, home: Paths) -> None:
     assert read_record(run).state == "stopped"
 
 
+@pytest.mark.long
 def test_nothing_is_left_of_a_stopped_job(submit: Submit, cluster: Cluster) -> None:
     run = submit(4000)
     record = await_steps(run)

@@ -105,6 +105,7 @@ def test_a_stop_saves_a_checkpoint_and_a_resume_submits_again(submit: Submit) ->
     assert [step for step in logged_steps(run) if step == record.step] == [record.step]
 
 
+@pytest.mark.long
 def test_a_plain_scancel_leaves_a_checkpoint(submit: Submit, cluster: Cluster) -> None:
     run = submit(MANY)
     record = await_steps(run)
@@ -141,6 +142,7 @@ def test_near_its_time_limit_a_run_saves_and_requeues_itself(
     assert sorted(logged_steps(run)) == list(range(1, 41))
 
 
+@pytest.mark.long
 def test_a_person_stop_beats_the_requeue(submit: Submit, cluster: Cluster) -> None:
     run = submit(MANY)
     record = await_steps(run)
@@ -151,6 +153,7 @@ def test_a_person_stop_beats_the_requeue(submit: Submit, cluster: Cluster) -> No
     assert read_record(run).state == "stopped"
 
 
+@pytest.mark.long
 def test_a_job_that_is_killed_from_outside_is_concluded(submit: Submit) -> None:
     run = submit(MANY)
     record = await_steps(run)
@@ -165,6 +168,7 @@ def test_a_job_that_is_killed_from_outside_is_concluded(submit: Submit) -> None:
     assert await_record(run, lambda r: r.state == "running" and r.step > record.step)
 
 
+@pytest.mark.long
 def test_a_setup_that_fails_ends_the_run_with_its_log(submit: Submit) -> None:
     run = submit(setup="echo before\nno-such-command-of-ours\necho after")
     record = await_record(run, lambda r: not is_submitted(r))
