@@ -6,7 +6,6 @@ n1 has the controller. What the two share is this machine's files, and with them
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,6 +38,7 @@ class TwoNodes(Cluster):
         self._hosts: dict[str, Host] = dict(zip(NODES, (pair.a, pair.b), strict=True))
         self.environment = {
             "DPO_WORKBENCH_HOME": str(folder / "home"),
+            "DPO_WORKBENCH_SSH": "",
             "PYTHONPATH": str(ROOT),
             "HF_HUB_OFFLINE": "1",
             "CUDA_VISIBLE_DEVICES": "",
@@ -99,7 +99,6 @@ def two_nodes(folder: Path) -> Iterator[TwoNodes]:
         pytest.skip(f"no Slurm to test with: {reason}")
     pair = Pair(NODES)
     cluster = TwoNodes(folder, pair)
-    os.environ.pop("DPO_WORKBENCH_SSH", None)
     try:
         cluster.start()
         yield cluster
