@@ -253,6 +253,9 @@ def test_slurm_requeues_a_run_whose_node_it_misses_first(
             print(f"from the pulled cable to the requeue: {time.monotonic() - began:.1f}")
             assert status(nodes, run)["state"] == "queued"
             assert choose(run, "sft").folder is not None
+        # So impatient a controller misses a node that is only busy, too.
+        nodes.set("SlurmdTimeout", 300)
+        nodes.await_nodes()
         nodes.let_begin(job)
         wait_until(lambda: record(run)["state"] not in ENDS, f"the new start: {said(run)}")
         last = end(run)
