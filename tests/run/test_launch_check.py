@@ -84,12 +84,10 @@ def test_a_recipe_for_the_cpu_counts_cores(
 
 
 @pytest.mark.usefixtures("cpu")
-@pytest.mark.parametrize(
-    ("name", "engine"), [("fsdp1", "FSDP"), ("fsdp2", "FSDP"), ("zero3", "DeepSpeed ZeRO")]
-)
-def test_engines_that_need_gpus(recipe_of: Make, name: str, engine: str) -> None:
+@pytest.mark.parametrize("name", ["fsdp1", "fsdp2"])
+def test_an_engine_that_needs_gpus(recipe_of: Make, name: str) -> None:
     message = only(recipe_of(f"accelerate_config: {name}\nnum_processes: 2"))
-    assert f"{engine} trains on GPUs only" in message
+    assert "FSDP trains on GPUs only" in message
 
 
 @pytest.mark.usefixtures("gpus")
@@ -114,7 +112,7 @@ def test_zero_needs_its_package(recipe_of: Make, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.usefixtures("cpu")
 def test_a_port_in_use(recipe_of: Make, taken_port: int) -> None:
     recipe = recipe_of(f"num_processes: 2\nmain_process_port: {taken_port}")
-    assert f"main_process_port: {taken_port} is in use on this machine" in only(recipe)
+    assert f"main_process_port: port {taken_port} is in use on this machine" in only(recipe)
     # Another machine's port is not this one's business.
     second = "num_machines: 2\nmachine_rank: 1\nmain_process_ip: 127.0.0.1\nnum_processes: 2\n"
     assert launch_problems(recipe_of(f"{second}main_process_port: {taken_port}")) == []

@@ -170,3 +170,25 @@ def test_a_diverged_run_says_so_once(several: Any) -> None:
     assert record.state == "diverged", run.log.read_text()
     assert "diverged at step" in describe_error(record)
     assert processes_of(run) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("config", ["zero1", "zero2", "zero3"])
+def test_deepspeed_trains_and_resumes(several: Any, config: str) -> None:
+    """On a CPU too, where it is installed; its checkpoints hold objects of its own."""
+    pytest.importorskip("deepspeed", reason="deepspeed is not installed")
+    one = several(batch=4, processes=1, steps=20)
+    two = several(batch=2, steps=20, more=f"accelerate_config: {config}\n")
+    for run in (one, two):
+        assert train(run).state == "finished", run.log.read_text()
+    for stage in ("sft", "dpo"):
+        assert losses(two, stage) == pytest.approx(losses(one, stage), abs=1e-5)
+    long = several(batch=2, stages=("dpo",), steps=60, more=f"accelerate_config: {config}\n")
+    launch(long)
+    at_step(long, 3)
+    stop(long)
+    step = stopped_step(long)
+    resume(long)
+    assert wait_for_end(long).state == "finished", long.log.read_text()
+    events = [row for row in read_jsonl(long.metrics) if row.get("event") == "resume"]
+    assert [row["step"] for row in events] == [step]

@@ -261,13 +261,11 @@ def _tidy_zero(settings: dict[str, Any]) -> None:
 
 
 def refuse_on_cpu(settings: Mapping[str, Any]) -> None:
-    """ProblemError where a launch config needs GPUs: accelerate would train something else."""
-    kind = settings.get("distributed_type")
-    if kind not in (SHARDED, ZERO):
+    """ProblemError for FSDP, in whose place accelerate would train something else."""
+    if settings.get("distributed_type") != SHARDED:
         return
-    name = "FSDP" if kind == SHARDED else "DeepSpeed ZeRO"
     hint = "Use accelerate_config: multi_gpu, which trains on CPUs as well, or a machine with GPUs."
-    raise ProblemError(Problem(f"{name} trains on GPUs only", "accelerate_config", hint))
+    raise ProblemError(Problem("FSDP trains on GPUs only", "accelerate_config", hint))
 
 
 def launcher_flags(wish: LaunchWish, *, processes_here: int, cores: int, on_cpu: bool) -> list[str]:

@@ -103,7 +103,10 @@ def _processes_here(wish: LaunchWish, devices: int) -> int:
 def _missing_package(recipe: Recipe) -> Iterator[Problem]:
     if launch_kind(recipe) == ZERO and importlib.util.find_spec(DEEPSPEED) is None:
         what = "DeepSpeed ZeRO needs the package deepspeed, which is not installed"
-        hint = "pip install deepspeed, or use accelerate_config: fsdp2."
+        hint = (
+            "pip install deepspeed (its first start compiles a part of it, with a C++ compiler and "
+            "ninja), or use accelerate_config: fsdp2."
+        )
         yield Problem(what, "accelerate_config", hint)
 
 

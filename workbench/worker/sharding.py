@@ -7,6 +7,7 @@ all processes, all must do it or none.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import torch
@@ -74,3 +75,23 @@ def save_adapters_alone(trainer: Any) -> None:
         trainer._save(output_dir or trainer.args.output_dir, state_dict=state)
 
     trainer.save_model = save_model
+
+
+DEEPSPEED_STATES = (
+    ("deepspeed.runtime.fp16.loss_scaler", ("LossScaler", "DynamicLossScaler")),
+    ("deepspeed.runtime.zero.config", ("ZeroStageEnum",)),
+    ("deepspeed.utils.tensor_fragment", ("fragment_address",)),
+)
+"""The classes in DeepSpeed's states of the optimizer: they hold numbers and run nothing."""
+
+
+def allow_deepspeed_states(trainer: Any) -> None:
+    """Let torch read DeepSpeed's checkpoints, though it refuses all other objects in files."""
+    if not trainer.is_deepspeed_enabled:
+        return
+    found = [
+        getattr(importlib.import_module(module), name)
+        for module, names in DEEPSPEED_STATES
+        for name in names
+    ]
+    torch.serialization.add_safe_globals(found)

@@ -30,7 +30,7 @@ from workbench.worker.resuming import restore_end, restore_token_count
 from workbench.worker.run_writer import DivergedError, RunWriter, StopRequested
 from workbench.worker.saving import Saver
 from workbench.worker.scoring import score_labelled_positions_only
-from workbench.worker.sharding import save_adapters_alone
+from workbench.worker.sharding import allow_deepspeed_states, save_adapters_alone
 from workbench.worker.stage_config import StageConfig, check_steps, parse_config
 from workbench.worker.trainers import Start, make_trainer
 from workbench.worker.world import World
@@ -125,6 +125,7 @@ class StageRun:
             callbacks=[*self.answerers(prompts), self.callback],
         )
         save_adapters_alone(trainer)
+        allow_deepspeed_states(trainer)
         if recipe.shared_prefix:
             self.pack_rows(trainer)
         self.saver = Saver(self.run, self.writer, self.stage, trainer, self.world)
