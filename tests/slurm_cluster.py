@@ -24,8 +24,6 @@ START_SECONDS = 30.0
 NODES = ("n1", "n2")
 CONFIG = """\
 ClusterName=trial
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={ports[0]}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge/socket
 CredType=cred/munge
@@ -37,7 +35,6 @@ SlurmctldPidFile={folder}/run/slurmctld.pid
 SlurmdPidFile={folder}/run/slurmd-%n.pid
 SlurmctldLogFile={folder}/log/slurmctld.log
 SlurmdLogFile={folder}/log/slurmd-%n.log
-CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -54,10 +51,17 @@ ReturnToService=2
 MinJobAge=3600
 KillWait=20
 MailProg=/bin/true
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4 RealMemory=4000
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4 RealMemory=4000
+{machines}
 PartitionName=work Nodes=n1,n2 Default=YES DefMemPerNode=1000 MaxTime=60 State=UP
 PartitionName=off Nodes=n1 DefMemPerNode=1000 State=DOWN
+"""
+
+ONE_MACHINE = """\
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4 RealMemory=4000
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4 RealMemory=4000
 """
 
 
@@ -80,8 +84,7 @@ class Cluster:
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o400)
-        host = socket.gethostname().partition(".")[0]
-        self.config.write_text(CONFIG.format(folder=self.folder, host=host, ports=free_ports(3)))
+        self.config.write_text(CONFIG.format(folder=self.folder, machines=self.machines()))
         munge = self.folder / "munge"
         self._begin("munged", "--foreground", f"--key-file={key}", f"--socket={munge}/socket",
                     f"--pid-file={munge}/pid", f"--seed-file={munge}/seed", "--num-threads=2",
@@ -89,16 +92,33 @@ class Cluster:
         self._await(lambda: (munge / "socket").exists(), "munged")
         self._begin("slurmctld", "-D", "-f", str(self.config))
         for node in NODES:
-            self._begin("slurmd", "-D", "-N", node, "-f", str(self.config))
+            self.begin_node(node)
+        self.await_nodes()
+
+    def machines(self) -> str:
+        """The part of the configuration that says what runs where: all of it here."""
+        host = socket.gethostname().partition(".")[0]
+        return ONE_MACHINE.format(host=host, ports=free_ports(3))
+
+    def on(self, node: str, *command: str) -> list[str]:
+        """A command that runs where a node is, and without one where the controller is."""
+        return list(command)
+
+    def begin_node(self, node: str) -> None:
+        """Start the daemon of a node."""
+        self._begin("slurmd", "-D", "-N", node, "-f", str(self.config), node=node)
+
+    def await_nodes(self) -> None:
+        """Wait until every node is idle."""
         self._await(self._is_idle, "the nodes")
 
-    def _begin(self, name: str, *arguments: str) -> None:
+    def _begin(self, name: str, *arguments: str, node: str = "") -> None:
         path = program(name)
         assert path is not None
         with (self.folder / "log" / f"{name}-{len(self._daemons)}.out").open("wb") as log:
             self._daemons.append(
                 subprocess.Popen(
-                    [path, *arguments],
+                    self.on(node, path, *arguments),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -129,7 +149,7 @@ class Cluster:
         """What a command of Slurm's prints, whatever a test has set for those of the workbench."""
         plain = {name: value for name, value in os.environ.items() if "SQUEUE_" not in name}
         done = subprocess.run(
-            command,
+            self.on("", *command),
             capture_output=True,
             text=True,
             timeout=30,
@@ -140,14 +160,15 @@ class Cluster:
         return done.stdout
 
     def let_begin(self, job: str) -> None:
-        """Let a requeued job begin at once; Slurm makes it wait for two minutes."""
+        """Let a requeued job begin soon; Slurm makes it wait for two minutes."""
         deadline = time.monotonic() + START_SECONDS
         asked = ("squeue", "--noheader", "--format=%T %r", f"--jobs={job}")
         # Before that what is left of the last attempt is still being ended.
         while self.command(*asked) != "PENDING BeginTime\n":
             assert time.monotonic() < deadline, f"job {job} was not requeued"
             time.sleep(0.1)
-        self.command("scontrol", "update", f"JobId={job}", "StartTime=now")
+        # In the second of its end slurmd would take the new start for the old one.
+        self.command("scontrol", "update", f"JobId={job}", "StartTime=now+2")
 
     def forget_jobs(self) -> None:
         """Cancel whatever is queued or runs, and wait until it is gone."""

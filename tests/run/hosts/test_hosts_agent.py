@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from workbench.run.hosts.place import (
     socket_environment,
     without_foreign_interfaces,
 )
-from workbench.run.processes import processes_of
+from workbench.run.processes import KILL_SECONDS, TERM_SECONDS, processes_of
 from workbench.run.worker_events import Event
 
 AGENT = [sys.executable, "-m", "workbench.run.hosts.agent"]
@@ -167,6 +168,26 @@ def test_a_hangup_is_nothing_and_a_terminate_ends_everything(run, program) -> No
     agent.send_signal(signal.SIGHUP)
     assert len(processes_of(run)) == 2
     agent.send_signal(signal.SIGTERM)
+    nothing_is_left(run)
+    talk.link.close()
+
+
+def test_in_a_job_a_terminate_leaves_time_to_save(
+    run, program, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm sends it to all that a job has, long before it kills what is left."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    saved = tmp_path / "saved"
+    talk = Talk(run)
+    wait = f"import pathlib, time\nwhile not pathlib.Path({str(saved)!r}).exists(): time.sleep(0.1)"
+    talk.start(program(wait))
+    agent = psutil.Process(talk.event("started")["pid"]).parent()
+    assert agent is not None
+    agent.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > TERM_SECONDS + KILL_SECONDS, "a long save", 20)
+    saved.touch()
+    assert talk.event("exit")["code"] == 0
     nothing_is_left(run)
     talk.link.close()
 

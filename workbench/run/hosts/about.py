@@ -73,6 +73,9 @@ def identity() -> str:
 
 
 def _client(first: str) -> str:
+    # In a job the other one is left over from the login node.
+    if address := os.environ.get("SLURM_LAUNCH_NODE_IPADDR", ""):
+        return address
     words = os.environ.get("SSH_CONNECTION", "").split()
     if words:
         return words[0]

@@ -5,7 +5,8 @@ The supervisor on the first host starts it over ssh and gives orders as JSON lin
 the hosts share no file system), `said` (what the launcher prints), `exit`, `left`.
 
 It never outlives the link: at the end of its stdin, or when nothing was heard for a while, it ends
-every process of the run on its host. With ``--sweep`` it does only that.
+every process of the run on its host. So it does at SIGTERM, which within a job of Slurm's means a
+stop. With ``--sweep`` it does only that.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from workbench.run.hosts.mouth import Mouth
 from workbench.run.hosts.orders import SILENCE_SECONDS, StartOrder
 from workbench.run.hosts.place import socket_environment, without_foreign_interfaces
 from workbench.run.hosts.relay import SLICE_BYTES, FileRelay
+from workbench.run.hosts.remote import SLURM_VARIABLE
 from workbench.run.processes import RUN_VARIABLE, end_processes
 from workbench.run.ranks import folder, forget_ranks, signal_ranks
 from workbench.run.trust import refuse_distrusted
@@ -99,7 +101,11 @@ class Agent:
         return awake.detach()
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._over |= number != signal.SIGCHLD
+        if number == signal.SIGTERM and os.environ.get(SLURM_VARIABLE) and self._launcher:
+            # Slurm tells every process of a job that it ends soon: the ranks save meanwhile.
+            self._stop_wanted = True
+        else:
+            self._over |= number != signal.SIGCHLD
 
     def _hear(self) -> None:
         data = os.read(self._ear, READ_BYTES)

@@ -142,11 +142,17 @@ class HostLinks:
             why += f" ({link.words})" if link.words else ""
         else:
             why = f"nothing was heard of it for {link.silent_seconds:.0f} s, since {since}"
-        here, *others = read_record(self.run).hosts or ["localhost", *self.hosts]
-        instead = ",".join([here, *("c" if host == link.host else host for host in others)])
+        return Problem(f"host {link.host} is lost: {why}", "", self._afterwards(link.host))
+
+    def _afterwards(self, lost: str) -> str:
+        record = read_record(self.run)
         resume = f"dpo-workbench resume {self.run.id}"
+        if record.slurm_job:
+            return f"On nodes that Slurm chooses: {resume}{self._checkpoint()}."
+        here, *others = record.hosts or ["localhost", *self.hosts]
+        instead = ",".join([here, *("c" if host == lost else host for host in others)])
         hint = f"When it is back: {resume}{self._checkpoint()}. With another: {resume} --hosts"
-        return Problem(f"host {link.host} is lost: {why}", "", f"{hint} {instead}.")
+        return f"{hint} {instead}."
 
     def _checkpoint(self) -> str:
         name = Path(read_record(self.run).stopped_at).name

@@ -23,10 +23,11 @@ def job_hosts() -> list[str]:
 def starter(host: str) -> list[str]:
     """The beginning of a command that runs on another host of this job.
 
-    Its input and output are the caller's, line by line; it shares the node with what the job has
-    there already, and ends with the job.
+    Its input and output are the caller's, line by line. It shares the node with what the job has
+    there already, gets all that the job has there, and ends with the job.
     """
-    command = [
+    # A number of processors would make Slurm count them out, below what an exclusive job has.
+    return [
         "srun",
         "--quiet",
         "--unbuffered",
@@ -37,7 +38,3 @@ def starter(host: str) -> list[str]:
         "--kill-on-bad-exit=1",
         "--mem=0",
     ]
-    # Steps do not inherit it from the job since Slurm 22.05.
-    if cpus := os.environ.get("SLURM_CPUS_PER_TASK", ""):
-        command.append(f"--cpus-per-task={cpus}")
-    return command

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,10 @@ import psutil
 import pytest
 from debian_packages import missing, program
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[1]
 WAIT_SECONDS = 150.0
-ADDRESSES = {"hosta": "10.77.0.1", "hostb": "10.77.0.2"}
+ADDRESSES = ("10.77.0.1", "10.77.0.2")
 PORT = 22
-PROGRAMS = ("ip", "nsenter", "unshare", "ssh", "ssh-keygen", "sshd")
 PACKAGES = ("iproute2", "util-linux", "openssh-client", "openssh-server")
 REAPER = (
     "import os, signal\n"
@@ -84,6 +83,18 @@ class Host:
             cwd=ROOT,
         )
 
+    def processes(self) -> list[psutil.Process]:
+        """All that runs on this host, without its first process."""
+        mine = self._space_of(self._init)
+        every = [process for process in psutil.process_iter() if process.pid != self._init]
+        return [process for process in every if self._space_of(process.pid) == mine]
+
+    @staticmethod
+    def _space_of(pid: int) -> str:
+        with contextlib.suppress(OSError):
+            return str(Path(f"/proc/{pid}/ns/pid").readlink())
+        return ""
+
     @contextlib.contextmanager
     def covered(self, place: Path, *, by: Path | None = None) -> Iterator[None]:
         """Let this host alone see another file at a place, or an empty folder without `by`."""
@@ -114,7 +125,48 @@ class Host:
             ip("netns", "del", self.space)
 
 
-class TwoHosts:
+class Pair:
+    """Two hosts, `a` and `b`, joined by a cable.
+
+    Args:
+        names: What each is called.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._spaces: list[str] = []
+        self._made: list[Host] = []
+        try:
+            self._make(names)
+        except BaseException:
+            self.close()
+            raise
+        self.a, self.b = self._made
+
+    def _make(self, names: Sequence[str]) -> None:
+        for name in names:
+            space = f"{name}-{os.getpid()}"
+            ip("netns", "add", space)
+            self._spaces.append(space)
+        first, second = self._spaces
+        cable = ["link", "add", "cable", "netns", first, "type", "veth"]
+        ip(*cable, "peer", "name", "cable", "netns", second)
+        for address, space in zip(ADDRESSES, self._spaces, strict=True):
+            ip("-n", space, "addr", "add", f"{address}/24", "dev", "cable")
+            for device in ("lo", "cable"):
+                ip("-n", space, "link", "set", device, "up")
+        for name, space in zip(names, self._spaces, strict=True):
+            self._made.append(Host(name, space))
+
+    def close(self) -> None:
+        """End both hosts."""
+        for host in self._made:
+            host.close()
+        for space in self._spaces:
+            with contextlib.suppress(OSError):
+                ip("netns", "del", space)
+
+
+class TwoHosts(Pair):
     """hosta and hostb, which ssh reaches from hosta by its name.
 
     Attributes:
@@ -122,20 +174,9 @@ class TwoHosts:
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__(("hosta", "hostb"))
         self.folder = folder
-        self._spaces = {name: f"{name}-{os.getpid()}" for name in ADDRESSES}
-        for space in self._spaces.values():
-            ip("netns", "add", space)
-        first, second = self._spaces.values()
-        cable = ["link", "add", "cable", "netns", first, "type", "veth"]
-        ip(*cable, "peer", "name", "cable", "netns", second)
-        for name, space in self._spaces.items():
-            ip("-n", space, "addr", "add", f"{ADDRESSES[name]}/24", "dev", "cable")
-            for device in ("lo", "cable"):
-                ip("-n", space, "link", "set", device, "up")
-        self.a, self.b = (Host(name, space) for name, space in self._spaces.items())
-        self.ssh_config = self._make_keys()
-        self._serve()
+        self.ssh_config = folder / "ssh_config"
         self.environment = {
             "DPO_WORKBENCH_HOME": str(folder / "home"),
             "DPO_WORKBENCH_SSH": f"ssh -F {self.ssh_config}",
@@ -143,30 +184,33 @@ class TwoHosts:
             "HF_HUB_OFFLINE": "1",
         }
 
-    def _make_keys(self) -> Path:
+    def serve(self) -> None:
+        """Let hosta's ssh into hostb."""
+        self._make_keys()
+        self._serve()
+
+    def _make_keys(self) -> None:
         for name in ("host_key", "user_key", "other_key"):
             make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name)]
             subprocess.run(make, check=True, timeout=20)
         shutil.copy(self.folder / "user_key.pub", self.folder / "authorized_keys")
         self.know("host_key")
-        config = self.folder / "ssh_config"
-        config.write_text(
-            f"Host hostb\n  HostName {ADDRESSES['hostb']}\n  User root\n  Port {PORT}\n"
+        self.ssh_config.write_text(
+            f"Host hostb\n  HostName {ADDRESSES[1]}\n  User root\n  Port {PORT}\n"
             f"  UserKnownHostsFile {self.folder}/known_hosts\n  GlobalKnownHostsFile none\n"
             f"  StrictHostKeyChecking yes\n  IdentitiesOnly yes\n"
             f"  IdentityFile {self.folder}/user_key\n"
         )
-        return config
 
     def know(self, key: str) -> None:
         """Let ssh expect one of the keys from hostb."""
         public = (self.folder / f"{key}.pub").read_text()
-        (self.folder / "known_hosts").write_text(f"{ADDRESSES['hostb']} {public}")
+        (self.folder / "known_hosts").write_text(f"{ADDRESSES[1]} {public}")
 
     def _serve(self) -> None:
         config = self.folder / "sshd_config"
         config.write_text(
-            f"Port {PORT}\nListenAddress {ADDRESSES['hostb']}\nHostKey {self.folder}/host_key\n"
+            f"Port {PORT}\nListenAddress {ADDRESSES[1]}\nHostKey {self.folder}/host_key\n"
             f"AuthorizedKeysFile {self.folder}/authorized_keys\nUsePAM no\nStrictModes no\n"
             "PasswordAuthentication no\nPidFile none\nPermitRootLogin yes\n"
         )
@@ -181,21 +225,12 @@ class TwoHosts:
         environment = {**self.environment, **more}
         return self.a.run(*command, environment=environment, timeout=timeout)
 
-    def close(self) -> None:
-        """End both hosts."""
-        for name, space in self._spaces.items():
-            if host := getattr(self, name[-1], None):
-                host.close()
-            with contextlib.suppress(OSError):
-                ip("netns", "del", space)
 
-
-@contextlib.contextmanager
-def two_hosts(folder: Path) -> Iterator[TwoHosts]:
-    """Two hosts for a while; skips the test where they cannot be made."""
+def skip_without_spaces(*programs: str) -> None:
+    """Skip a test where hosts cannot be made of namespaces, or where one of `programs` lacks."""
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root")
-    if reason := missing(PROGRAMS, PACKAGES):
+    if reason := missing(("ip", "nsenter", "unshare", *programs), PACKAGES):
         pytest.skip(f"no two hosts to test with: {reason}")
     probe = f"probe-{os.getpid()}"
     try:
@@ -203,9 +238,15 @@ def two_hosts(folder: Path) -> Iterator[TwoHosts]:
         ip("netns", "del", probe)
     except OSError as error:
         pytest.skip(f"no network namespaces here: {error}")
-    hosts = TwoHosts.__new__(TwoHosts)
+
+
+@contextlib.contextmanager
+def two_hosts(folder: Path) -> Iterator[TwoHosts]:
+    """Two hosts for a while; skips the test where they cannot be made."""
+    skip_without_spaces("ssh", "ssh-keygen", "sshd")
+    hosts = TwoHosts(folder)
     try:
-        hosts.__init__(folder)  # type: ignore[misc]
+        hosts.serve()
         yield hosts
     finally:
         hosts.close()
