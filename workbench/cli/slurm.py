@@ -38,9 +38,9 @@ def wish_of(arguments: argparse.Namespace, recipe: Recipe) -> SlurmWish | None:
     if arguments.slurm is False or (section is None and not arguments.slurm):
         _refuse_without_slurm(arguments, options)
         return None
-    if getattr(arguments, "queue", False) or getattr(arguments, "device", None):
-        what = "--queue and --device are for runs on this machine"
-        hint = "Slurm has a queue of its own, and gives the GPUs: leave them out."
+    if any(getattr(arguments, name, None) for name in ("queue", "device", "hosts")):
+        what = "--queue, --device and --hosts are for runs without Slurm"
+        hint = "Slurm has a queue of its own, and gives hosts and GPUs: leave them out."
         raise ProblemError(Problem(what, "--slurm", hint), exit_code=BAD_USAGE)
     wish = section or SlurmWish()
     if not arguments.trust_setup:
@@ -76,13 +76,13 @@ def _refuse_without_slurm(arguments: argparse.Namespace, options: dict[str, str]
 
 
 def refuse_queue(run: RunDirectory, arguments: argparse.Namespace) -> None:
-    """A run that is Slurm's does not wait in the queue of this machine.
+    """A run that is Slurm's does not wait in the queue of this machine, and has Slurm's hosts.
 
     Raises:
         ProblemError: It should (exit code 2).
     """
-    if is_for_slurm(run) and (arguments.queue or arguments.device):
-        what = "the run is a job of Slurm's, which has a queue and devices of its own"
+    if is_for_slurm(run) and (arguments.queue or arguments.device or arguments.hosts):
+        what = "the run is a job of Slurm's, which has a queue, devices and hosts of its own"
         hint = f"Submit it again: dpo-workbench resume {run.id}"
         raise ProblemError(Problem(what, run.id, hint), exit_code=BAD_USAGE)
 

@@ -46,13 +46,13 @@ from workbench.run.room import memory_problem, room_for
 def run(arguments: argparse.Namespace, paths: Paths) -> int:
     """Check a recipe, make a run of it, start it, and follow it unless `--detach`."""
     recipe = load(paths, arguments.recipe, settings=arguments.settings, stage=arguments.stage)
+    wish = wish_of(arguments, recipe)
     hosts = parse_hosts(arguments.hosts) if arguments.hosts else []
     if hosts:
         settings = [*arguments.settings, *host_settings(hosts, recipe, paths)]
         recipe = load(paths, arguments.recipe, settings=settings, stage=arguments.stage)
     device = check_device(arguments.device, visible_slots()) if arguments.device else ""
     trusted = arguments.trusted_model
-    wish = wish_of(arguments, recipe)
     if wish is not None:
         recipe, wish = fit_together(recipe, wish)
     else:

@@ -89,8 +89,9 @@ def test_all_views_tell_of_a_waiting_run(
     assert f"queued, job {job}, 1 of 1" in capsys.readouterr().out
     assert main(["rm", run.id, "--yes"]) == 1
     assert "the run is queued. Stop it first." in capsys.readouterr().err
-    assert main(["resume", run.id, "--queue"]) == 2
-    assert "a job of Slurm's" in capsys.readouterr().err
+    for words in (["--queue"], ["--hosts", "localhost,b"]):
+        assert main(["resume", run.id, *words]) == 2
+        assert "a job of Slurm's" in capsys.readouterr().err
     assert main(["stop", run.id]) == 0
     assert f"Job {job} is out of Slurm's queue." in capsys.readouterr().out
     assert main(["rm", run.id, "--yes"]) == 0

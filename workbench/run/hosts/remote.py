@@ -29,6 +29,11 @@ SSH_OPTIONS = {
 }
 
 
+def goes_by_srun(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether other hosts are those of a Slurm job, reached by its srun."""
+    return bool(environ.get(SLURM_VARIABLE)) and not environ.get(SSH_VARIABLE)
+
+
 def remote_command(
     host: str, arguments: Sequence[str], environ: Mapping[str, str] = os.environ
 ) -> list[str]:
@@ -42,7 +47,7 @@ def remote_command(
     there = [sys.executable, *arguments]
     if path := environ.get("PYTHONPATH"):
         there = ["env", f"PYTHONPATH={path}", *there]
-    if environ.get(SLURM_VARIABLE) and not environ.get(SSH_VARIABLE):
+    if goes_by_srun(environ):
         return [*starter(host), *there]
     try:
         ssh = shlex.split(environ.get(SSH_VARIABLE, "")) or ["ssh"]

@@ -7,12 +7,14 @@ import re
 from workbench.base.problems import Problem
 from workbench.base.secrets import redact
 from workbench.base.text import clean
+from workbench.run.hosts.remote import goes_by_srun
 
 SSH_FAILED = 255
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 LAST_WORDS = 300
 
 TRY = "Try it: ssh -o BatchMode=yes {host} true."
+TRY_SRUN = "See what Slurm says of it: scontrol show node {host}."
 CAUSES = (
     (
         r"could not resolve hostname|name or service not known|unknown host",
@@ -75,7 +77,8 @@ def ssh_problem(host: str, code: int, words: str, python: str) -> Problem:
         return Problem(what, python, hint)
     said = last_words(words)
     what = f"host {host} cannot be asked what it has (exit code {code})"
-    return Problem(f"{what}: {said}" if said else what, "--hosts", TRY.format(**fill))
+    hint = TRY_SRUN if goes_by_srun() else TRY
+    return Problem(f"{what}: {said}" if said else what, "--hosts", hint.format(**fill))
 
 
 def last_words(words: str) -> str:

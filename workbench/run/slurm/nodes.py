@@ -28,6 +28,8 @@ def starter(host: str) -> list[str]:
     """
     # A number of processors would make Slurm count them out, below what an exclusive job has.
     return [
+        # Its lines are read: no number of a task may stand before them.
+        *("env", "-u", "SLURM_LABELIO"),
         "srun",
         "--quiet",
         "--unbuffered",
