@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from slurm_cluster import NODES, Cluster, missing
+from debian_packages import missing
+from slurm_cluster import DAEMONS, NODES, PACKAGES, Cluster
 from two_hosts import ADDRESSES, ROOT, Host, Pair, skip_without_spaces
 
 TWO_MACHINES = """\
@@ -95,7 +96,7 @@ class TwoNodes(Cluster):
 def two_nodes(folder: Path) -> Iterator[TwoNodes]:
     """The cluster for a while; skips the test where it cannot be."""
     skip_without_spaces()
-    if reason := missing():
+    if reason := missing(DAEMONS, PACKAGES):
         pytest.skip(f"no Slurm to test with: {reason}")
     pair = Pair(NODES)
     cluster = TwoNodes(folder, pair)
