@@ -115,7 +115,8 @@ class Cluster:
     def _begin(self, name: str, *arguments: str, node: str = "") -> None:
         path = program(name)
         assert path is not None
-        with (self.folder / "log" / f"{name}-{len(self._daemons)}.out").open("wb") as log:
+        logs = self.folder / "log"
+        with (logs / f"{name}-{len(list(logs.iterdir()))}.out").open("wb") as log:
             self._daemons.append(
                 subprocess.Popen(
                     self.on(node, path, *arguments),

@@ -62,7 +62,9 @@ class TwoNodes(Cluster):
         return self._hosts[node]
 
     def begin_node(self, node: str) -> None:
-        self._daemons = [daemon for daemon in self._daemons if daemon.poll() is None]
+        for daemon in [one for one in self._daemons if node in one.args]:
+            daemon.wait(timeout=10)
+            self._daemons.remove(daemon)
         super().begin_node(node)
 
     def crash(self, node: str) -> None:
@@ -77,6 +79,9 @@ class TwoNodes(Cluster):
         for process in daemons:
             process.terminate()
         psutil.wait_procs(daemons, timeout=10)
+        for daemon in [one for one in self._daemons if node in one.args]:
+            daemon.wait(timeout=10)
+            self._daemons.remove(daemon)
         self.begin_node(node)
 
     def set(self, name: str, value: object) -> None:
