@@ -289,7 +289,8 @@ class Supervisor:
         if code < 0:
             return not self._stop_requested
         cause = find_cause(read_ranks(self.run), self.last_words())
-        return cause is not None and cause.record.rank != 0 and not self._stop_requested
+        own = record.state in ("stopped", "finished")
+        return cause is not None and cause.record.rank != 0 and not own
 
     def _conclude(self, code: int) -> Ending:
         risen = self._kills[0].risen(memory_kills())
@@ -328,9 +329,7 @@ class Supervisor:
 
     def last_words(self) -> str:
         """The end of what this worker wrote into train.log."""
-        tail = LineTail(self.run.log, LAST_WORDS_BYTES)
-        tail.skip_to_last(max(0, min(LAST_WORDS_BYTES, self._log_bytes() - self._log_start)))
-        return "\n".join([*tail.read(), tail.partial])
+        return tail_of(self.run.log, max(0, self._log_bytes() - self._log_start))
 
     def _log_bytes(self) -> int:
         try:
@@ -345,10 +344,10 @@ def say(text: str) -> None:
         print(clean(text, newlines=False), flush=True)
 
 
-def tail_of(log: Path) -> str:
-    """The end of a log of this run."""
+def tail_of(log: Path, reach: int = LAST_WORDS_BYTES) -> str:
+    """The end of a log, at most so many bytes of it and never more than `LAST_WORDS_BYTES`."""
     tail = LineTail(log, LAST_WORDS_BYTES)
-    tail.skip_to_last(LAST_WORDS_BYTES)
+    tail.skip_to_last(min(LAST_WORDS_BYTES, reach))
     return "\n".join([*tail.read(), tail.partial])
 
 

@@ -79,12 +79,16 @@ class RunActions:
             from workbench.run.directory import create_run
             from workbench.run.dispatcher import take_free_device
             from workbench.run.launch import submit_new
+            from workbench.run.launch_check import refuse_launch
             from workbench.run.lineage import find_origin
             from workbench.run.record import trust_model
 
             source = self.directory(parent) if parent else None
             origin = find_origin(source, keep_reference=False) if source else None
             recipe, wish = _fit_to_slurm(load_recipe(path))
+            if wish is None:
+                # Before there is a run, or it would stay as one that nobody has started.
+                refuse_launch(recipe)
             run = create_run(services.paths, recipe, name=name, origin=origin)
             trust_model(run, trusted_model)
             if wish is not None:

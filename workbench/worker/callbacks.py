@@ -7,7 +7,6 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 from transformers import TrainerCallback
@@ -81,10 +80,6 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self.clock.watch(trainer)
         self._rank_clock = rank_clock_for(trainer)
         self._rank_clock.watch(trainer)
-
-    def clock_section(self, kind: str) -> AbstractContextManager[None]:
-        """Count what happens within as time of a kind, see `StepClock.section`."""
-        return self.clock.section(kind)
 
     def count_from(self, tokens: float) -> None:
         """Take this many tokens as seen before, so that the first speed after a resume is right."""

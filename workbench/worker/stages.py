@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import time
@@ -164,8 +163,15 @@ class StageRun:
         the clock of the speed up again after a save."""
         if not prompts:
             return []
-        section = functools.partial(self.callback.clock_section, "save")
-        return [CheckpointAnswers(self.writer, self.stage, prompts, self.budget, section)]
+        return [
+            CheckpointAnswers(
+                self.writer,
+                self.stage,
+                prompts,
+                self.budget,
+                lambda: self.callback.clock.section("save"),
+            )
+        ]
 
     def prompts_to_ask(self, prompts: tuple[str, ...]) -> tuple[str, ...]:
         """Those that this process lets its weights answer while it trains: all, or none."""
