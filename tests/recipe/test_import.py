@@ -3,158 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from foreign_configs import (
+    AUTOTRAIN_DPO,
+    AXOLOTL_SFT,
+    HANDBOOK,
+    LLAMA_FACTORY_DPO,
+    OLD_DPO,
+    SOURCES,
+    Import,
+    notes,
+)
 
 from workbench.base.problems import ProblemError
-from workbench.recipe.check_launch import check_launch
 from workbench.recipe.checks import check, errors
 from workbench.recipe.exchange.importing import KINDS, Imported, import_file
-from workbench.recipe.launching import launch_values
 from workbench.recipe.recipe import load_recipe
 from workbench.recipe.yaml_file import parse
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "configs"
-Import = Callable[..., tuple[Imported, dict[str, Any]]]
-
-OLD_DPO = """\
-# Our second try.
-model_name_or_path: org/base
-torch_dtype: bfloat16      # as on the cluster
-use_peft: true
-lora_target_modules: q_proj,v_proj
-dataset_name: org/pairs
-learning_rate: "5e-6"
-rpo_alpha: 0.5
-max_prompt_length: 512
-evaluation_strategy: no
-warmup_ratio: 0.1
-
-# the rest
-overwrite_output_dir: true
-group_by_length: true
-use_flash_attention_2: false
-trust_remote_code: true
-push_to_hub: true
-hub_token: secret
-resume_from_checkpoint: last
-learning_rte: 3
-tools: [a]
-"""
-HANDBOOK = """\
-model_name_or_path: org/base
-dataset_mixer:
-  org/one: 1.0
-  org/two: 0.25
-dataset_splits: [train_prefs, test_prefs]
-max_seq_length: 2048
-beta: 0.05
-"""
-AXOLOTL_SFT = """\
-base_model: org/base
-adapter: qlora
-load_in_4bit: true
-lora_r: 32
-lora_alpha: 16
-lora_target_linear: true
-datasets:
-  - {path: org/chats, split: train, type: chat_template}
-  - {path: rows.jsonl, ds_type: json, type: alpaca, shards: 3}
-val_set_size: 0.05
-sequence_len: 4096
-sample_packing: true
-micro_batch_size: 2
-num_epochs: 2
-evals_per_epoch: 4
-saves_per_epoch: 1
-warmup_ratio: 0
-bf16: auto
-flash_attention: true
-optimizer: muon
-special_tokens: {eos_token: "<end>", bos_token: "<s>"}
-wandb_project: chats
-plugins: [axolotl.integrations.kernels.KernelsPlugin]
-deepspeed: zero2.json
-lora_model_dir:
-"""
-LLAMA_FACTORY_DPO = """\
-model_name_or_path: org/base
-trust_remote_code: true
-stage: dpo
-finetuning_type: lora
-lora_rank: 4
-lora_target: q_proj,v_proj
-quantization_bit: 4
-pref_beta: 0.2
-pref_loss: hinge
-pref_ftx: 0.3
-dataset: mine,unknown
-template: qwen
-cutoff_len: 512
-max_samples: 100
-per_device_train_batch_size: 1
-learning_rate: 5.0e-6
-warmup_ratio: 0.1
-val_size: 0.1
-eval_strategy: steps
-eval_steps: 20
-bf16: true
-plot_loss: true
-ddp_timeout: 180000000
-"""
-AUTOTRAIN_DPO = """\
-task: llm-dpo
-base_model: org/base
-project_name: mine
-log: wandb
-backend: local
-data:
-  path: org/pairs
-  train_split: train
-  valid_split: test
-  chat_template: chatml
-  column_mapping: {text_column: good, rejected_text_column: rejected, prompt_text_column: prompt}
-params:
-  block_size: 512
-  model_max_length: 2048
-  epochs: 2
-  lr: 3e-5
-  peft: true
-  quantization: int8
-  mixed_precision: bf16
-  dpo_beta: 0.2
-  merge_adapter: true
-  odd_one: 4
-hub:
-  username: ${HF_USERNAME}
-  token: ${HF_TOKEN}
-  push_to_hub: true
-"""
-SOURCES = {
-    "old-trl": OLD_DPO,
-    "handbook": HANDBOOK,
-    "axolotl": AXOLOTL_SFT,
-    "llama-factory": LLAMA_FACTORY_DPO,
-    "autotrain": AUTOTRAIN_DPO,
-}
-
-
-@pytest.fixture
-def bring(tmp_path: Path) -> Import:
-    """Imports a text; returns the result and the settings of the recipe's first stage."""
-
-    def run(text: str, **options: str) -> tuple[Imported, dict[str, Any]]:
-        source = tmp_path / "source.yaml"
-        source.write_text(text, encoding="utf-8")
-        found = import_file(source, **options)
-        recipe = load_recipe(tmp_path / "new.yaml", text=found.text)
-        assert recipe.stages == found.stages
-        return found, recipe.values(recipe.stages[0])
-
-    return run
 
 
 def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -176,10 +47,6 @@ def unaccounted(text: str, found: Imported) -> list[tuple[str | int, ...]]:
         for path in leaves(parse(text, "source").data)
         if not any(path[:count] in told for count in range(1, len(path) + 1))
     ]
-
-
-def notes(found: Imported, *outcomes: str) -> dict[str, str]:
-    return {entry.key: entry.note for entry in found.of(*outcomes)}
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -512,72 +379,3 @@ def test_configs_that_people_have(tmp_path: Path) -> None:
         recipe = load_recipe(tmp_path / "new.yaml", text=found.text)
         assert recipe.stages == found.stages
         assert errors(check(recipe)) == [], file
-
-
-@pytest.mark.parametrize(
-    ("source", "lines", "expected"),
-    [
-        (
-            AXOLOTL_SFT,
-            "deepspeed: deepspeed_configs/zero3_bf16.json",
-            {"accelerate_config": "zero3"},
-        ),
-        (
-            LLAMA_FACTORY_DPO,
-            "deepspeed: examples/deepspeed/ds_z3_offload_config.json",
-            {
-                "accelerate_config": "zero3",
-                "offload_optimizer_device": "cpu",
-                "offload_param_device": "cpu",
-            },
-        ),
-        (
-            LLAMA_FACTORY_DPO,
-            "deepspeed: examples/deepspeed/ds_z0_config.json",
-            {"accelerate_config": "multi_gpu"},
-        ),
-        (
-            AXOLOTL_SFT,
-            "fsdp: [full_shard, auto_wrap, offload]\nfsdp_config:\n"
-            "  fsdp_transformer_layer_cls_to_wrap: LlamaDecoderLayer",
-            {
-                "accelerate_config": "fsdp1",
-                "fsdp_offload_params": True,
-                "fsdp_transformer_layer_cls_to_wrap": "LlamaDecoderLayer",
-            },
-        ),
-        (
-            AXOLOTL_SFT,
-            "fsdp_version: 2\nfsdp_config:\n  reshard_after_forward: true",
-            {"accelerate_config": "fsdp2", "fsdp_reshard_after_forward": True},
-        ),
-        (LLAMA_FACTORY_DPO, "fsdp: full_shard auto_wrap", {"accelerate_config": "fsdp1"}),
-        (AUTOTRAIN_DPO, "  distributed_backend: deepspeed", {"accelerate_config": "zero3"}),
-        (AUTOTRAIN_DPO, "  distributed_backend: ddp", {"accelerate_config": "multi_gpu"}),
-    ],
-    ids=range(8),
-)
-def test_sharing_among_processes_is_converted(
-    bring: Import, source: str, lines: str, expected: dict[str, Any], tmp_path: Path
-) -> None:
-    kept = [line for line in source.splitlines() if not line.startswith("deepspeed:")]
-    place = kept.index("hub:") if "hub:" in kept else len(kept)
-    found, _ = bring("\n".join([*kept[:place], lines, *kept[place:], ""]))
-    recipe = load_recipe(tmp_path / "new.yaml", text=found.text)
-    assert launch_values(recipe) == expected
-    assert check_launch(recipe) == []
-    assert not [key for key in notes(found, "no equal") if key.startswith(("fsdp", "deepspeed"))]
-
-
-def test_what_cannot_be_shared_out_has_no_equal(bring: Import) -> None:
-    text = AXOLOTL_SFT + "tensor_parallel_size: 2\nfsdp_config: {forward_guess: 1}\n"
-    found, _ = bring(text.replace("deepspeed: zero2.json\n", ""))
-    told = notes(found, "no equal")
-    assert "Every process of a run trains on rows of its own" in told["tensor_parallel_size"]
-    assert "accelerate has no such option" in told["fsdp_config.forward_guess"]
-
-
-def test_a_deepspeed_file_beside_the_source_is_still_found(bring: Import, tmp_path: Path) -> None:
-    (tmp_path / "zero2.json").write_text('{"zero_optimization": {"stage": 2}}')
-    found, _ = bring(AXOLOTL_SFT)
-    assert f"deepspeed_config_file: {tmp_path / 'zero2.json'}\n" in found.text
