@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from textual.pilot import Pilot
+from editor_helpers import MakeApp, editor, go_to, line_of, row_of, text_of, type_value
 from textual.widgets import Static, TextArea
 from tui_fakes import RECIPE, FakeLauncher
 from tui_waiting import until
@@ -18,7 +15,6 @@ from workbench.base.paths import Paths
 from workbench.base.problems import Problem
 from workbench.recipe.recipe import Recipe
 from workbench.run.deep import DeepReport
-from workbench.tui.app import WorkbenchApp
 from workbench.tui.dialogs.checklist import ChecklistDialog
 from workbench.tui.dialogs.confirm import ConfirmDialog
 from workbench.tui.dialogs.name import NameDialog
@@ -26,52 +22,8 @@ from workbench.tui.dialogs.pick import PickDialog
 from workbench.tui.dialogs.read import ReadDialog
 from workbench.tui.dialogs.review import ReviewDialog
 from workbench.tui.dialogs.text import TextDialog
-from workbench.tui.form import Setting
 from workbench.tui.screens.editor import EditorScreen
 from workbench.tui.screens.recipes import RecipesScreen
-from workbench.tui.widgets.setting_list import CellInput
-
-MakeApp = Callable[..., WorkbenchApp]
-
-
-def text_of(app: WorkbenchApp, selector: str) -> str:
-    return str(app.screen.query_one(selector, Static).visual)
-
-
-@contextlib.asynccontextmanager
-async def editor(
-    make_app: MakeApp, file: Path, origin: str = "user", sign: str = "problems"
-) -> AsyncIterator[tuple[WorkbenchApp, Pilot[Any]]]:
-    """The app with a recipe in its editor, checked."""
-    app = make_app()
-    async with app.run_test() as pilot:
-        await until(pilot, lambda: isinstance(app.screen, RecipesScreen) and app.screen.entry)
-        await app.push_screen(EditorScreen(file, origin))
-        await until(pilot, lambda: sign in text_of(app, "#problems"), "the first check")
-        yield app, pilot
-
-
-def go_to(app: WorkbenchApp, *path: str | int) -> None:
-    assert app.screen.form.lines.go_to(path), path
-
-
-def row_of(app: WorkbenchApp, *path: str | int) -> Setting:
-    return next(row for row in app.screen.form.lines.lines if getattr(row, "path", "") == path)
-
-
-def line_of(app: WorkbenchApp, *path: str | int) -> str:
-    lines = app.screen.form.lines
-    index = lines.lines.index(row_of(app, *path))
-    return str(lines.get_option_at_index(index).prompt)
-
-
-async def type_value(app: WorkbenchApp, pilot: Pilot[Any], text: str, *path: str | int) -> None:
-    """Write a value over the old one."""
-    go_to(app, *path)
-    await pilot.press("enter")
-    await until(pilot, lambda: isinstance(app.focused, CellInput))
-    await pilot.press("ctrl+u", *text, "enter")
-    await until(pilot, lambda: app.focused is app.screen.form.lines)
 
 
 async def test_an_edit_is_marked_checked_added_up_and_saved(
@@ -495,26 +447,3 @@ async def test_a_recipe_that_does_not_read_can_be_mended_as_text(
         await pilot.press("end", "]", "ctrl+s")
         await until(pilot, lambda: isinstance(app.screen, EditorScreen))
         assert row_of(app, "beta").value == [0.1]
-
-
-async def test_processes_are_set_and_counted(make_app: MakeApp, paths: Paths) -> None:
-    file = paths.recipes / "small.yaml"
-    async with editor(make_app, file) as (app, pilot):
-        await type_value(app, pilot, "2", "num_processes")
-        await until(pilot, lambda: "(2x8)" in text_of(app, "#totals"))
-        go_to(app, "accelerate_config")
-        await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, PickDialog))
-        await pilot.press("down", "enter")
-        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
-        assert row_of(app, "accelerate_config").value == "multi_gpu"
-        go_to(app, "accelerate_config")
-        await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, PickDialog))
-        await pilot.press("end", "enter")  # a file, which is typed
-        await until(pilot, lambda: isinstance(app.focused, CellInput))
-        await pilot.press("ctrl+u", *"own.yaml", "enter")
-        await until(pilot, lambda: row_of(app, "accelerate_config").value == "own.yaml")
-        await until(
-            pilot, lambda: "there is no launch config own.yaml" in text_of(app, "#problems")
-        )
